@@ -1,0 +1,1 @@
+"""The local AWS: knows botocore's service models, and nothing of what anyone does with them."""

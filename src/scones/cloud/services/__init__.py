@@ -1,0 +1,1 @@
+"""The AWS services, one file or package each; none imports another."""
