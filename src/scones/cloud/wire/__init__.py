@@ -1,0 +1,1 @@
+"""AWS protocols from botocore's service models, both directions. No socket, no clock, no service."""
