@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import psutil
@@ -22,6 +22,7 @@ _DRAIN_S = 2.0  # for output still in the pipe at exit; a stray holding the writ
 _LINE_LIMIT_BYTES = 256 * 1024  # a longer line is cut there, as CloudWatch Logs cuts its events
 
 _Output = tuple[asyncio.StreamReader, asyncio.ReadTransport]
+_Room = Callable[[], Awaitable[None]]
 
 
 class Process:
@@ -33,16 +34,21 @@ class Process:
         output: _Output,
         on_line: Callable[[bytes], None],
         on_end: Callable[[], None],
+        room: _Room | None = None,
     ) -> None:
         self._child = child
         self.pid = child.pid
-        self._ended = asyncio.ensure_future(self._watch(output, on_line, on_end))
+        self._ended = asyncio.ensure_future(self._watch(output, on_line, on_end, room))
 
     async def _watch(
-        self, output: _Output, on_line: Callable[[bytes], None], on_end: Callable[[], None]
+        self,
+        output: _Output,
+        on_line: Callable[[bytes], None],
+        on_end: Callable[[], None],
+        room: _Room | None,
     ) -> int:
         reader, pipe = output
-        reading = asyncio.ensure_future(_deliver(reader, on_line))
+        reading = asyncio.ensure_future(_deliver(reader, on_line, room))
         try:
             return await self._child.wait()
         finally:
@@ -62,10 +68,12 @@ class Process:
         return not self._ended.done()
 
     def terminate(self) -> None:
-        self._signal_group(signal.SIGTERM)
+        if self.running:  # later, its number may be another's
+            self._signal_group(signal.SIGTERM)
 
     def kill(self) -> None:
-        self._signal_group(signal.SIGKILL)
+        if self.running:
+            self._signal_group(signal.SIGKILL)
 
     async def stop(self, *, grace_s: float) -> int:
         """SIGTERM, then SIGKILL after `grace_s`; returns the exit code."""
@@ -106,9 +114,11 @@ class Processes:
         env: Mapping[str, str],
         cwd: Path,
         on_line: Callable[[bytes], None],
+        room: _Room | None = None,
     ) -> Process:
         """Start `argv` (argv[0]: an absolute path) with exactly `env`; stdin is empty.
 
+        room: awaited between reads, so that a child which prints faster than its lines are taken waits.
         Raises OSError when the program or the folder is not there.
         """
         output, write_end = await _pipe()
@@ -130,7 +140,7 @@ class Processes:
         def forget() -> None:
             self._db.execute("DELETE FROM workers WHERE pid = ?", (child.pid,))
 
-        return Process(child, output, on_line, forget)
+        return Process(child, output, on_line, forget, room)
 
 
 def _start_time(pid: int) -> float:
@@ -152,9 +162,13 @@ async def _pipe() -> tuple[_Output, int]:
     return (reader, transport), write_end
 
 
-async def _deliver(output: asyncio.StreamReader, on_line: Callable[[bytes], None]) -> None:
+async def _deliver(
+    output: asyncio.StreamReader, on_line: Callable[[bytes], None], room: _Room | None
+) -> None:
     buffer = b""
     while piece := await output.read(64 * 1024):
+        if room:
+            await room()
         buffer += piece
         *whole, buffer = buffer.split(b"\n")
         for line in whole:

@@ -1,0 +1,226 @@
+"""Data capture: what endpoints were asked and said, as JSON Lines in S3.
+
+A record is a row before its request is answered, so no crash loses one. A file's name is fixed with
+its first record, so delivering it twice writes one object. Capturing never fails an inference.
+"""
+
+import asyncio
+import logging
+import random
+from base64 import b64encode
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+import orjson
+
+from scones.cloud.errors import ServiceError
+from scones.cloud.ports import Call, Clock, Ids, Spawn, Wire
+from scones.cloud.services.sagemaker.limits import Limits
+from scones.cloud.services.sagemaker.store import CaptureFile, Store
+from scones.cloud.services.sagemaker.wording import S3Uri
+from scones.cloud.state.db import Database
+
+__all__ = ["CapturePlan", "Captures", "Exchange", "capture_record", "file_key"]
+
+_log = logging.getLogger(__name__)
+
+_FILE_BYTES = 8 * 1024**2  # a file is delivered before its window ends when it grows beyond this
+_BACKLOG_BYTES = 1024**3  # undelivered records beyond this are dropped: S3 has refused them for long
+_RETRY_LONGEST_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapturePlan:
+    """A DataCaptureConfig that is switched on."""
+
+    percentage: int
+    input: bool
+    output: bool
+    csv_types: frozenset[str]
+    json_types: frozenset[str]
+    destination: S3Uri
+
+    @classmethod
+    def of(cls, config: Wire | None) -> Self | None:
+        if not config or not config.get("EnableCapture", True):
+            return None
+        modes = {option["CaptureMode"] for option in config["CaptureOptions"]}
+        types = config.get("CaptureContentTypeHeader", {})
+        return cls(
+            percentage=config["InitialSamplingPercentage"],
+            input=bool(modes & {"Input", "InputAndOutput"}),
+            output=bool(modes & {"Output", "InputAndOutput"}),
+            csv_types=frozenset(_media_type(t) for t in types.get("CsvContentTypes", ())),
+            json_types=frozenset(_media_type(t) for t in types.get("JsonContentTypes", ())),
+            destination=S3Uri.parse(config["DestinationS3Uri"], "DestinationS3Uri"),
+        )
+
+    def encoding(self, content_type: str) -> str:
+        media_type = _media_type(content_type)
+        if media_type in self.csv_types:
+            return "CSV"
+        return "JSON" if media_type in self.json_types else "BASE64"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One answered inference: the bytes the endpoint saw and said."""
+
+    request: bytes
+    request_type: str
+    response: bytes
+    response_type: str
+    inference_id: str | None
+    custom_attributes: str | None
+
+
+def capture_record(plan: CapturePlan, exchange: Exchange, event_id: str, time: datetime) -> bytes:
+    """One line of a capture file, with its newline."""
+    data: Wire = {}
+    if plan.input:
+        data["endpointInput"] = _side(plan, exchange.request, exchange.request_type, "INPUT")
+    if plan.output:
+        data["endpointOutput"] = _side(plan, exchange.response, exchange.response_type, "OUTPUT")
+    metadata: Wire = {"eventId": event_id}
+    if exchange.custom_attributes:
+        metadata["customAttributes"] = [exchange.custom_attributes]
+    if exchange.inference_id:
+        metadata["inferenceId"] = exchange.inference_id
+    metadata["inferenceTime"] = f"{time:%Y-%m-%dT%H:%M:%SZ}"
+    record = {"captureData": data, "eventMetadata": metadata, "eventVersion": "0"}
+    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def file_key(plan: CapturePlan, endpoint: str, variant: str, first: datetime, unique: str) -> str:
+    """The key of the file whose first record is of the time `first`."""
+    name = f"{first:%M-%S}-{first.microsecond // 1000:03d}-{unique}.jsonl"
+    return plan.destination.join(endpoint, variant, *f"{first:%Y/%m/%d/%H}".split("/"), name).key
+
+
+def _side(plan: CapturePlan, body: bytes, content_type: str, mode: str) -> Wire:
+    encoding = plan.encoding(content_type)
+    try:
+        data = b64encode(body).decode() if encoding == "BASE64" else body.decode()
+    except UnicodeDecodeError:  # it says text and is none: keep the bytes
+        encoding, data = "BASE64", b64encode(body).decode()
+    return {"observedContentType": content_type, "mode": mode, "data": data, "encoding": encoding}
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+@dataclass(slots=True)
+class _OpenFile:
+    file: CaptureFile
+    size: int = 0
+
+
+_Place = tuple[str, str, str]  # endpoint in lower case, variant, destination
+
+
+class Captures:
+    def __init__(
+        self,
+        *,
+        db: Database,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        call: Call,
+        spawn: Spawn,
+        window_s: float,
+        limits: Limits,
+        draw: random.Random | None = None,
+    ) -> None:
+        self._db = db
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._call = call
+        self._spawn = spawn
+        self._window_s = window_s
+        self._limits = limits
+        self._draw = draw or random.Random()
+        self._open: dict[_Place, _OpenFile] = {}
+        self._backlog = 0
+        self._closed = False
+
+    async def start(self) -> None:
+        """Deliver what an earlier cloud left."""
+        self._closed = False
+        for file in self._store.capture_files():
+            self._backlog += self._store.capture_bytes(file)
+            self._spawn(self._deliver_at_last(file), name=f"capture {file.key}")
+
+    async def close(self) -> None:
+        """Deliver what can be delivered now; the rest waits for the next start."""
+        self._closed = True
+        await self.flush()
+
+    def keep(self, plan: CapturePlan, endpoint: str, variant: str, exchange: Exchange) -> None:
+        """Record a sampled exchange. Never raises: an inference does not fail for its capture."""
+        if self._draw.random() * 100 >= plan.percentage or not (plan.input or plan.output):
+            return
+        try:
+            self._keep(plan, endpoint, variant, exchange)
+        except Exception:
+            _log.exception("a capture of endpoint %s is lost", endpoint)
+
+    async def flush(self, endpoint: str | None = None) -> None:
+        """Deliver the open files of an endpoint, or all."""
+        places = [place for place in self._open if endpoint is None or place[0] == endpoint.lower()]
+        for opened in [self._open.pop(place) for place in places]:
+            await self._deliver_soon(opened.file)
+
+    def _keep(self, plan: CapturePlan, endpoint: str, variant: str, exchange: Exchange) -> None:
+        now = self._clock.now()
+        record = capture_record(plan, exchange, self._ids.uuid(), now)
+        if self._backlog + len(record) > _BACKLOG_BYTES:
+            _log.error("too many captures wait for S3: one of endpoint %s is dropped", endpoint)
+            return
+        place = (endpoint.lower(), variant, str(plan.destination))
+        opened = self._open.get(place)
+        with self._db.transaction():
+            if not opened:
+                key = file_key(plan, endpoint, variant, now, self._ids.uuid())
+                opened = _OpenFile(self._store.add_capture_file(endpoint, plan.destination.bucket, key))
+            self._store.add_capture(opened.file, record)
+        opened.size += len(record)
+        self._backlog += len(record)
+        if place not in self._open:
+            self._open[place] = opened
+            self._spawn(self._end_of_window(place, opened), name=f"capture {opened.file.key}")
+        if opened.size >= _FILE_BYTES:
+            del self._open[place]
+            self._spawn(self._deliver_soon(opened.file), name=f"capture {opened.file.key}")
+
+    async def _end_of_window(self, place: _Place, opened: _OpenFile) -> None:
+        await asyncio.sleep(self._window_s)
+        if self._open.get(place) is opened:
+            del self._open[place]
+            await self._deliver_soon(opened.file)
+
+    async def _deliver_soon(self, file: CaptureFile) -> None:
+        if not await self._deliver(file) and not self._closed:
+            self._spawn(self._deliver_at_last(file), name=f"capture {file.key}")
+
+    async def _deliver_at_last(self, file: CaptureFile) -> None:
+        delay = self._limits.capture_retry_s
+        while not await self._deliver(file):
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _RETRY_LONGEST_S)
+
+    async def _deliver(self, file: CaptureFile) -> bool:
+        """Put the file into S3 and forget its rows; nobody else delivers it meanwhile."""
+        body = b"".join(self._store.captures(file))
+        try:
+            await self._call("s3", "PutObject", {"Bucket": file.bucket, "Key": file.key, "Body": body})
+        except ServiceError as error:
+            _log.warning("captures cannot be delivered to s3://%s/%s: %s", file.bucket, file.key, error)
+            return False
+        with self._db.transaction():
+            self._store.delete_capture_file(file)
+        self._backlog -= len(body)
+        return True
