@@ -1,0 +1,261 @@
+"""The interpreter of one execution, without I/O, clock or randomness of its own.
+
+Feed it stimuli with the time; it appends history events and names commands. The same feedings always
+give the same turns, so a machine is rebuilt after a crash by feeding the journal again, and what it
+then still waits for (`pending`) is what remains to be done.
+
+Two rules about itself: every event is appended by `_emit`, and every consequence that reaches beyond
+the state at hand goes through the queue, so that parallel branches take turns as on AWS.
+"""
+
+import hashlib
+from collections import ChainMap, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import states
+from .failures import StateError
+from .journal import (
+    Aborted,
+    CancelTask,
+    CancelTimer,
+    Command,
+    Event,
+    Failed,
+    Finish,
+    Fired,
+    Invoke,
+    SetTimer,
+    Started,
+    Status,
+    Stimulus,
+    Succeeded,
+    Turn,
+)
+from .jsontext import Json
+from .program import Block, Program
+from .scope import Fan, Scope, Visit
+
+__all__ = ["EVENT_LIMIT", "Execution", "Machine"]
+
+EVENT_LIMIT = 25_000
+"""Longest history; the execution fails with its last event."""
+
+_STEPS = 256
+"""Queue items per feeding, so that an endless loop of Pass states cannot hold the event loop."""
+
+_ERROR_LIMIT, _CAUSE_LIMIT = 256, 32_768
+
+
+class _HistoryFullError(Exception):
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """Who the machine is: what the context object tells, and the seed of all its random numbers."""
+
+    arn: str
+    name: str
+    role_arn: str
+    machine_arn: str
+    machine_name: str
+    region: str
+    input: str
+    seed: str
+
+
+class Machine:
+    """One running execution."""
+
+    def __init__(self, program: Program, execution: Execution) -> None:
+        self.program = program
+        self.execution = execution
+        self.status: Status = "RUNNING"
+        self.now_ms = 0
+        self.started_ms = 0
+        self.input = Json(text=execution.input)
+        self._root = Scope(program.root, ChainMap({}), None, 0)
+        self._queue: deque[tuple[Scope, Callable[..., None], tuple[Any, ...]]] = deque()
+        self._tasks: dict[int, tuple[Visit, Invoke | None]] = {}
+        self._timers: dict[int, tuple[int, Visit | None]] = {}
+        self._event_count = 0
+        self._timer_count = 0
+        self._draws = 0
+        self._events: list[Event] = []
+        self._commands: list[Command] = []
+
+    # In and out -----------------------------------------------------------------------------------
+
+    def feed(self, stimuli: Sequence[Stimulus], now_ms: int, steps: int | None = None) -> Turn:
+        """Take stimuli in order, then work through the queue.
+
+        steps: when rebuilding from the journal, the number of the turn; it stops there again.
+        Stimuli nobody waits for any more (a late answer, a cancelled timer) are dropped.
+        """
+        self.now_ms = now_ms
+        self._events, self._commands = [], []
+        taken: list[tuple[Stimulus, int]] = []
+        done = 0
+        try:
+            for stimulus in stimuli:
+                first = self._event_count + 1
+                if self.status == "RUNNING" and self._take(stimulus):
+                    taken.append((stimulus, first if self._event_count >= first else 0))
+            limit = _STEPS if steps is None else steps
+            while self._queue and done < limit:
+                scope, work, arguments = self._queue.popleft()
+                done += 1
+                if scope.alive:
+                    work(*arguments)
+        except _HistoryFullError:
+            cause = f"The execution reached the maximum number of history events ({EVENT_LIMIT})."
+            self.finish("FAILED", "executionFailed", self._root.last, error="States.Runtime", cause=cause)
+        return Turn(taken, self._events, self._commands, done)
+
+    def pending(self) -> list[Command]:
+        """What the machine waits for: the tasks begun and the timers set."""
+        tasks: list[Command] = [invoke for _, invoke in self._tasks.values() if invoke]
+        return tasks + [SetTimer(timer, due) for timer, (due, _) in self._timers.items()]
+
+    @property
+    def busy(self) -> bool:
+        """Whether a feeding without stimuli would do something."""
+        return bool(self._queue)
+
+    @property
+    def event_count(self) -> int:
+        return self._event_count
+
+    def _take(self, stimulus: Stimulus) -> bool:
+        match stimulus:
+            case Started():
+                self._start()
+            case Succeeded(task, output):
+                return self._answered(task, lambda visit: states.succeeded(self, visit, output))
+            case Failed(task, error, cause):
+                failure = StateError(error[:_ERROR_LIMIT], cause and cause[:_CAUSE_LIMIT])
+                return self._answered(task, lambda visit: states.failed(self, visit, failure))
+            case Fired(timer):
+                return self._fired(timer)
+            case Aborted(error, cause):
+                self.finish("ABORTED", "executionAborted", 0, error=error, cause=cause)
+        return True
+
+    def _start(self) -> None:
+        self.started_ms = self.now_ms
+        details = {"input": self.execution.input, "inputDetails": {"truncated": False}}
+        self.emit("ExecutionStarted", 0, "executionStarted", **details, roleArn=self.execution.role_arn)
+        if self.program.timeout_s is not None:
+            self._set_timer(self.now_ms + self.program.timeout_s * 1000, None)
+        self.queue(self._root, states.enter, self, self._root, self.program.root.start_at, self.input)
+
+    def _answered(self, task: int, act: Callable[[Visit], None]) -> bool:
+        if task not in self._tasks:
+            return False
+        visit, _ = self._tasks.pop(task)
+        visit.task = None
+        self.cancel_timer(visit)
+        act(visit)
+        return True
+
+    def _fired(self, timer: int) -> bool:
+        if timer not in self._timers:
+            return False
+        _, visit = self._timers.pop(timer)
+        if visit is None:
+            self.finish("TIMED_OUT", "executionTimedOut", self._root.last, error="States.Timeout")
+        else:
+            visit.timer = None
+            states.timer_fired(self, visit)
+        return True
+
+    # What states do -------------------------------------------------------------------------------
+
+    def emit(self, type_: str, previous: int, details_name: str = "", **details: Any) -> int:
+        """Append an event; None fields are left out. Returns its id."""
+        if self._event_count >= EVENT_LIMIT - 1 and not details_name.startswith("execution"):
+            raise _HistoryFullError
+        self._event_count += 1
+        event: Event = {
+            "id": self._event_count,
+            "previousEventId": previous,
+            "timestamp": self.now_ms,
+            "type": type_,
+        }
+        if details_name:
+            kept = {key: value for key, value in details.items() if value is not None}
+            event[f"{details_name}EventDetails"] = kept
+        self._events.append(event)
+        return self._event_count
+
+    def queue(self, scope: Scope, work: Callable[..., None], *arguments: Any) -> None:
+        """Do this when its turn comes, unless the scope has been aborted by then."""
+        self._queue.append((scope, work, arguments))
+
+    def draw(self) -> int:
+        """128 random bits; a rebuilt machine draws the same."""
+        self._draws += 1
+        text = f"{self.execution.seed}:{self._draws}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])
+
+    def expect(self, task: int, visit: Visit, invoke: Invoke | None = None) -> None:
+        """Register a task; with `invoke`, also ask for it."""
+        visit.task = task
+        self._tasks[task] = (visit, invoke)
+        if invoke:
+            self._commands.append(invoke)
+
+    def set_timer(self, visit: Visit, due_ms: int) -> None:
+        """The visit's one timer: a wait, a timeout or the pause before a retry."""
+        visit.timer = self._set_timer(due_ms, visit)
+
+    def _set_timer(self, due_ms: int, visit: Visit | None) -> int:
+        self._timer_count += 1
+        self._timers[self._timer_count] = (due_ms, visit)
+        self._commands.append(SetTimer(self._timer_count, due_ms))
+        return self._timer_count
+
+    def cancel_timer(self, visit: Visit) -> None:
+        if visit.timer is not None:
+            del self._timers[visit.timer]
+            self._commands.append(CancelTimer(visit.timer))
+            visit.timer = None
+
+    def cancel_task(self, visit: Visit) -> None:
+        if visit.task is not None:
+            _, invoke = self._tasks.pop(visit.task)
+            if invoke:
+                self._commands.append(CancelTask(visit.task))
+            visit.task = None
+
+    def open(self, block: Block, visit: Visit, fan: Fan, index: int) -> Scope:
+        """A new inner scope of a Parallel's or Map's visit."""
+        scope = Scope(block, visit.scope.variables.new_child(), fan, index)
+        fan.live.append(scope)
+        return scope
+
+    def finish(
+        self,
+        status: Status,
+        details_name: str,
+        previous: int,
+        *,
+        output: str | None = None,
+        error: str | None = None,
+        cause: str | None = None,
+    ) -> None:
+        """The last event; whatever still runs is cancelled."""
+        type_ = f"E{details_name[1:]}"
+        truncated = None if output is None else {"truncated": False}
+        self.emit(
+            type_, previous, details_name, output=output, outputDetails=truncated, error=error, cause=cause
+        )
+        self.status = status
+        self._queue.clear()
+        self._commands += [CancelTask(task) for task, (_, invoke) in self._tasks.items() if invoke]
+        self._commands += [CancelTimer(timer) for timer in self._timers]
+        self._commands.append(Finish(status, output, error, cause))
+        self._tasks.clear()
+        self._timers.clear()

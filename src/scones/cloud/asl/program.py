@@ -1,0 +1,145 @@
+"""A compiled definition: immutable, shared by every execution of the same revision."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .choice import Rule
+from .paths import Path
+from .retry import Catcher, Retrier
+from .template import Expression, Template
+
+__all__ = [
+    "Block",
+    "ChoiceState",
+    "FailState",
+    "MapState",
+    "ParallelState",
+    "PassState",
+    "Program",
+    "Resource",
+    "State",
+    "SucceedState",
+    "TaskState",
+    "WaitState",
+    "WorkState",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What all states share. `next` is None where the state ends its block."""
+
+    name: str
+    next: str | None = None
+    input_path: Path | None
+    """None: the state sees {}."""
+    output_path: Path | None
+    """None: the state's output is {}."""
+    assign: Template | None = None
+
+    @property
+    def type(self) -> str:
+        return type(self).__name__.removesuffix("State")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A scope of states: the machine itself, a branch, or an item processor."""
+
+    start_at: str
+    states: Mapping[str, State]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassState(State):
+    has_result: bool
+    result: Any
+    parameters: Template | None
+    result_path: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitState(State):
+    """Exactly one of the four is set."""
+
+    seconds: int | None = None
+    timestamp_ms: int | None = None
+    seconds_path: Path | None = None
+    timestamp_path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceState(State):
+    rules: tuple[Rule, ...]
+    default: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SucceedState(State):
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailState(State):
+    error: str | None
+    error_path: Expression | None
+    cause: str | None
+    cause_path: Expression | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkState(State):
+    """States that do work: they may be retried, and their errors caught."""
+
+    parameters: Template | None
+    result_selector: Template | None
+    result_path: Path | None
+    retriers: tuple[Retrier, ...]
+    catchers: tuple[Catcher, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """Whom a task asks. A bare function has its own events and no envelope around its result."""
+
+    arn: str
+    service: str
+    action: str
+
+    @property
+    def bare_function(self) -> bool:
+        return not self.action
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskState(WorkState):
+    resource: Resource
+    timeout_s: int | None
+    timeout_path: Path | None
+    heartbeat_s: int | None
+    heartbeat_path: Path | None
+    role: Template | None
+    """Credentials, {"RoleArn": ...}."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParallelState(WorkState):
+    branches: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapState(WorkState):
+    """`parameters` is the ItemSelector, evaluated once per item."""
+
+    processor: Block
+    items_path: Path
+    max_concurrency: int
+    max_concurrency_path: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    root: Block
+    timeout_s: int | None
+    comment: str | None

@@ -1,0 +1,62 @@
+"""Which resources a Task may name, and which parameters each takes."""
+
+import re
+
+from .program import Resource
+from .reader import Reader
+
+__all__ = ["read_resource"]
+
+_FUNCTION = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[\w.-]+(:[\w$.-]+)?")
+_ACTIVITY = re.compile(r"arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:activity:.+")
+_INTEGRATION = re.compile(
+    r"arn:aws[a-z-]*:states:::(aws-sdk:)?([a-z0-9-]+):([A-Za-z]\w*)(\.sync(?::2)?|\.waitForTaskToken)?"
+)
+
+_PARAMETERS = {
+    ("lambda", "invoke"): {"FunctionName", "Payload", "ClientContext", "InvocationType", "Qualifier",
+                           "LogType"},
+    ("sns", "publish"): {"TopicArn", "TargetArn", "PhoneNumber", "Message", "Subject", "MessageAttributes",
+                         "MessageStructure", "MessageGroupId", "MessageDeduplicationId"},
+}  # fmt: skip
+
+
+def read_resource(reader: Reader) -> Resource | None:
+    """The Resource of a Task; None, and a diagnostic, where it is unknown or not here."""
+    arn = reader.text("Resource")
+    if arn is None:
+        return None
+    if _FUNCTION.fullmatch(arn):
+        return Resource(arn=arn, service="lambda", action="")
+    if _ACTIVITY.fullmatch(arn):
+        reader.unsupported("An activity", "Resource")
+        return None
+    match = _INTEGRATION.fullmatch(arn)
+    if match is None:
+        reader.wrong(
+            f"The resource provided {arn} is not recognized. The value is not a valid resource ARN,"
+            " or the resource is not available in this region.",
+            "Resource",
+        )
+        return None
+    sdk, service, action, pattern = match.groups()
+    if pattern:
+        reader.unsupported(f"The service integration pattern '{pattern}'", "Resource")
+        return None
+    if sdk or (service, action) not in _PARAMETERS:
+        reader.unsupported(f"The service integration '{sdk or ''}{service}:{action}'", "Resource")
+        return None
+    _check_parameters(reader, service, action)
+    return Resource(arn=arn, service=service, action=action)
+
+
+def _check_parameters(reader: Reader, service: str, action: str) -> None:
+    value = reader.fields.get("Parameters", {})
+    if not isinstance(value, dict):
+        reader.wrong("Expected value of type Object", "Parameters")
+        return
+    names = {name.removesuffix(".$") for name in value}
+    for name in sorted(names - _PARAMETERS[service, action]):
+        reader.wrong(f'The field "{name}" is not supported by Step Functions', "Parameters")
+    if service == "lambda" and "FunctionName" not in names:
+        reader.wrong("The field 'FunctionName' is required but was missing", "Parameters")

@@ -1,0 +1,55 @@
+"""Retry and Catch: which errors a rule covers, and how long a retry waits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .failures import RUNTIME
+from .paths import Path
+from .template import Template
+
+__all__ = ["Catcher", "Retrier", "matches"]
+
+_FULL = 2**53
+
+
+def matches(names: Sequence[str], error: str | None) -> bool:
+    """Whether ErrorEquals covers the error. States.Runtime is covered by nothing, as recorded."""
+    if error == RUNTIME:
+        return False
+    if "States.ALL" in names or error in names:
+        return True
+    return "States.TaskFailed" in names and error != "States.Timeout"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrier:
+    errors: tuple[str, ...]
+    interval_s: int = 1
+    attempts: int = 3
+    backoff: float = 2.0
+    max_delay_s: int | None = None
+    full_jitter: bool = False
+
+    def delay_ms(self, retries: int, bits: int) -> int:
+        """Milliseconds before the retry that follows `retries` earlier ones; `bits` are random."""
+        ceiling = float(self.max_delay_s if self.max_delay_s is not None else _LONGEST_S)
+        try:
+            delay = min(self.interval_s * self.backoff**retries, ceiling)
+        except OverflowError:
+            delay = ceiling
+        if self.full_jitter:
+            delay *= (bits % _FULL) / _FULL
+        return round(delay * 1000)
+
+
+_LONGEST_S = 31_622_400
+"""A year: AWS keeps no timer longer than an execution may live."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catcher:
+    errors: tuple[str, ...]
+    next: str
+    result_path: Path | None
+    """None discards the error output."""
+    assign: Template | None

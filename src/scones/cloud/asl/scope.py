@@ -1,0 +1,69 @@
+"""Where an execution stands: scopes of states, visits to states, fans of inner scopes."""
+
+from collections import ChainMap
+from typing import Any
+
+from .jsontext import Json
+from .program import Block, State
+
+__all__ = ["Fan", "Scope", "Visit"]
+
+
+class Scope:
+    """A running sequence of states: the machine itself, a branch, or one item of a Map."""
+
+    __slots__ = ("alive", "block", "fan", "index", "item", "last", "variables", "visit")
+
+    def __init__(self, block: Block, variables: ChainMap[str, Any], fan: "Fan | None", index: int) -> None:
+        self.block = block
+        self.variables = variables
+        """Own variables first, then those of the enclosing scopes."""
+        self.fan = fan
+        """The fan it belongs to; None for the machine's own scope."""
+        self.index = index
+        self.item: Any = None
+        """In a Map, the item."""
+        self.last = 0
+        """Id of the event that the next one follows from."""
+        self.visit: Visit | None = None
+        self.alive = True
+
+
+class Visit:
+    """One stay in one state, retries included."""
+
+    __slots__ = (
+        "attempts", "effective", "entered_id", "entered_ms", "fan", "input", "retries", "scope",
+        "state", "task", "timer",
+    )  # fmt: skip
+
+    def __init__(self, scope: Scope, state: State, given: Json, entered_id: int, entered_ms: int) -> None:
+        self.scope = scope
+        self.state = state
+        self.input = given
+        self.effective = given
+        """The input after InputPath."""
+        self.entered_id = entered_id
+        self.entered_ms = entered_ms
+        self.retries = 0
+        self.attempts: dict[int, int] = {}
+        """Retries used, by the retrier's position."""
+        self.fan: Fan | None = None
+        self.task: int | None = None
+        self.timer: int | None = None
+
+
+class Fan:
+    """The inner scopes of one attempt of a Parallel or Map."""
+
+    __slots__ = ("items", "limit", "live", "opened", "results", "started_id", "visit")
+
+    def __init__(self, visit: Visit, items: list[Any], started_id: int, limit: int) -> None:
+        self.visit = visit
+        self.items = items
+        """A Map's items, or a Parallel's blocks."""
+        self.started_id = started_id
+        self.limit = limit
+        self.opened = 0
+        self.live: list[Scope] = []
+        self.results: list[Json | None] = [None] * len(items)

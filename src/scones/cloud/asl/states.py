@@ -1,0 +1,479 @@
+"""What each type of state does, and how any state is entered, left, retried, caught or aborted.
+
+Functions over a Machine; the previousEventId of each event is the causal parent recorded on AWS.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from . import fans
+from .environment import Environment
+from .failures import DataError, StateError
+from .journal import Invoke
+from .jsontext import EMPTY, Json, dumps, too_large
+from .paths import Path, PathError, insert
+from .program import (
+    ChoiceState,
+    FailState,
+    PassState,
+    SucceedState,
+    TaskState,
+    WaitState,
+    WorkState,
+)
+from .retry import Catcher, matches
+from .scope import Scope, Visit
+from .template import Expression, Template, evaluate
+from .timestamps import instant_ms, iso
+
+if TYPE_CHECKING:
+    from .machine import Machine
+
+__all__ = ["complete", "enter", "fail", "failed", "perform", "succeeded", "timer_fired"]
+
+_LONGEST_WAIT_S = 2**31
+_TRUNCATED = {"truncated": False}
+
+
+# Coming and going ---------------------------------------------------------------------------------
+
+
+def enter(machine: "Machine", scope: Scope, name: str, given: Json) -> None:
+    state = scope.block.states[name]
+    entered = machine.emit(
+        f"{state.type}StateEntered",
+        scope.last,
+        "stateEntered",
+        input=given.text,
+        inputDetails=_TRUNCATED,
+        name=name,
+    )
+    scope.last = entered
+    visit = scope.visit = Visit(scope, state, given, entered, machine.now_ms)
+    perform(machine, visit, _begin)
+
+
+def perform(machine: "Machine", visit: Visit, work: Callable[..., None], *arguments: Any) -> None:
+    """Do a state's work; whatever it raises becomes the state's failure."""
+    try:
+        work(machine, visit, *arguments)
+    except StateError as failure:
+        fail(machine, visit, failure)
+    except (ValueError, RecursionError) as problem:
+        fail(machine, visit, DataError(f"The data cannot be processed: {problem}"))
+
+
+def _begin(machine: "Machine", visit: Visit) -> None:
+    path = visit.state.input_path
+    if path is None:
+        visit.effective = EMPTY
+    elif not (path.whole and path.source == "input"):
+        visit.effective = Json(_resolve(machine, visit, path, visit.input.value))
+    _WORK[visit.state.type](machine, visit)
+
+
+def again(machine: "Machine", visit: Visit) -> None:
+    """The next attempt: the same effective input, no new StateEntered."""
+    perform(machine, visit, _WORK[visit.state.type])
+
+
+def complete(machine: "Machine", visit: Visit, result: Json) -> None:
+    """A state's work gave a result: select, assign, merge, filter, exit."""
+    state = visit.state
+    if isinstance(state, WorkState) and state.result_selector is not None:
+        result = Json(state.result_selector.evaluate(environment(machine, visit, result.value)))
+    assigned = _assigned(machine, visit, state.assign, result)
+    if isinstance(state, WorkState | PassState):
+        result = _merged(visit, state.result_path, result)
+    _exit(machine, visit, _filtered(machine, visit, result), state.next, assigned)
+
+
+def _merged(visit: Visit, path: Path | None, result: Json) -> Json:
+    """ResultPath merges into the input as it came, before InputPath, as recorded."""
+    if path is None:
+        return visit.input
+    if path.whole:
+        return result
+    try:
+        return Json(insert(visit.input.value, path, result.value))
+    except PathError:
+        failure = StateError(
+            "States.ResultPathMatchFailure",
+            f"Unable to apply Reference Path {path.text} to input {visit.input.text}",
+        )
+        raise failure from None
+
+
+def _filtered(machine: "Machine", visit: Visit, output: Json) -> Json:
+    path = visit.state.output_path
+    if path is None:
+        return EMPTY
+    if path.whole and path.source == "input":
+        return output
+    return Json(_resolve(machine, visit, path, output.value))
+
+
+def _exit(
+    machine: "Machine", visit: Visit, output: Json, target: str | None, assigned: dict[str, Any] | None
+) -> None:
+    """Leave the state for `target`, or complete the scope where there is none."""
+    scope, state = visit.scope, visit.state
+    check_size(output, state.name)
+    texts = assigned and {name: dumps(value) for name, value in assigned.items()}
+    scope.last = machine.emit(
+        f"{state.type}StateExited",
+        scope.last,
+        "stateExited",
+        assignedVariables=texts or None,
+        assignedVariablesDetails=_TRUNCATED if texts else None,
+        name=state.name,
+        output=output.text,
+        outputDetails=_TRUNCATED,
+    )
+    scope.variables.update(assigned or {})
+    scope.visit = None
+    if target is not None:
+        machine.queue(scope, enter, machine, scope, target, output)
+    elif scope.fan is None:
+        machine.finish("SUCCEEDED", "executionSucceeded", scope.last, output=output.text)
+    else:
+        fans.inner_succeeded(machine, scope, scope.fan, output)
+
+
+def check_size(document: Json, subject: str) -> None:
+    """Raises States.DataLimitExceeded, naming the state or task."""
+    if too_large(document.text):
+        raise StateError(
+            "States.DataLimitExceeded",
+            f"The state/task '{subject}' returned a result with a size exceeding"
+            " the maximum number of bytes service limit.",
+        )
+
+
+# Failing ------------------------------------------------------------------------------------------
+
+
+def fail(machine: "Machine", visit: Visit, failure: StateError, *, fan_failed: bool = False) -> None:
+    """A state failed: retry, catch, or fail its scope.
+
+    fan_failed: the failure came out of an inner scope, so giving up is an event of its own.
+    """
+    state, scope = visit.state, visit.scope
+    machine.cancel_timer(visit)
+    machine.cancel_task(visit)
+    if failure.wrapped:
+        place = f"the state '{state.name}' (entered at the event id #{visit.entered_id})"
+        failure = StateError(failure.error, f"An error occurred while executing {place}. {failure.cause}")
+    if isinstance(state, WorkState) and _retried(machine, visit, state, failure):
+        return
+    if fan_failed:
+        scope.last = machine.emit(f"{state.type}StateFailed", scope.last)
+    catchers = state.catchers if isinstance(state, WorkState) else ()
+    catcher = next((c for c in catchers if matches(c.errors, failure.error)), None)
+    if catcher is None:
+        _fail_scope(machine, scope, failure)
+        return
+    try:
+        _catch(machine, visit, catcher, failure)
+    except StateError as second:
+        _fail_scope(machine, scope, second)
+
+
+def _retried(machine: "Machine", visit: Visit, state: WorkState, failure: StateError) -> bool:
+    for position, retrier in enumerate(state.retriers):
+        if not matches(retrier.errors, failure.error):
+            continue
+        used = visit.attempts.get(position, 0)
+        if used >= retrier.attempts:
+            return False
+        visit.attempts[position] = used + 1
+        visit.retries += 1
+        bits = machine.draw() if retrier.full_jitter else 0
+        machine.set_timer(visit, machine.now_ms + retrier.delay_ms(used, bits))
+        return True
+    return False
+
+
+def _catch(machine: "Machine", visit: Visit, catcher: Catcher, failure: StateError) -> None:
+    """OutputPath and ResultSelector have no part in this, as recorded."""
+    error_output = Json({"Error": failure.error or "", "Cause": failure.cause or ""})
+    assigned = _assigned(machine, visit, catcher.assign, error_output)
+    _exit(machine, visit, _merged(visit, catcher.result_path, error_output), catcher.next, assigned)
+
+
+def _fail_scope(machine: "Machine", scope: Scope, failure: StateError) -> None:
+    if scope.fan is None:
+        machine.finish("FAILED", "executionFailed", scope.last, error=failure.error, cause=failure.cause)
+    else:
+        fans.inner_failed(machine, scope, scope.fan, failure)
+
+
+# Expressions --------------------------------------------------------------------------------------
+
+
+def environment(machine: "Machine", visit: Visit, root: Any, item: Any = None) -> Environment:
+    """item: the (index, value) that an ItemSelector sees."""
+    return Environment(root, lambda: _context(machine, visit, item), visit.scope.variables, machine.draw)
+
+
+def _context(machine: "Machine", visit: Visit, item: Any) -> dict[str, Any]:
+    execution = machine.execution
+    state: dict[str, Any] = {"Name": visit.state.name, "EnteredTime": iso(visit.entered_ms)}
+    if isinstance(visit.state, WorkState):
+        state["RetryCount"] = visit.retries
+    context: dict[str, Any] = {
+        "Execution": {
+            "Id": execution.arn,
+            "Input": machine.input.value,
+            "StartTime": iso(machine.started_ms),
+            "Name": execution.name,
+            "RoleArn": execution.role_arn,
+            "RedriveCount": 0,
+        },
+        "StateMachine": {"Id": execution.machine_arn, "Name": execution.machine_name},
+        "State": state,
+    }
+    if item := item or _enclosing_item(visit.scope):
+        context["Map"] = {"Item": {"Index": item[0], "Value": item[1]}}
+    return context
+
+
+def _enclosing_item(scope: Scope) -> Any:
+    """The item of the innermost Map around the state."""
+    inner: Scope | None = scope
+    while inner is not None and inner.fan is not None:
+        if inner.fan.visit.state.type == "Map":
+            return inner.index, inner.item
+        inner = inner.fan.visit.scope
+    return None
+
+
+def _resolve(machine: "Machine", visit: Visit, path: Path, root: Any) -> Any:
+    try:
+        return environment(machine, visit, root).resolve(path)
+    except PathError as problem:
+        raise DataError(f"Invalid path '{path.text}' : {problem}") from None
+
+
+def resolve(machine: "Machine", visit: Visit, path: Path) -> Any:
+    """A field's path over the effective input. Raises DataError."""
+    return _resolve(machine, visit, path, visit.effective.value)
+
+
+def arguments(machine: "Machine", visit: Visit, parameters: Template | None) -> Json:
+    if parameters is None:
+        return visit.effective
+    return Json(parameters.evaluate(environment(machine, visit, visit.effective.value)))
+
+
+def _assigned(
+    machine: "Machine", visit: Visit, template: Template | None, root: Json
+) -> dict[str, Any] | None:
+    if template is None:
+        return None
+    assigned: dict[str, Any] = template.evaluate(environment(machine, visit, root.value))
+    for name, value in assigned.items():
+        check_size(Json(value), name)
+    return assigned
+
+
+# The states -----------------------------------------------------------------------------------------
+
+
+def _pass(machine: "Machine", visit: Visit) -> None:
+    state = visit.state
+    assert isinstance(state, PassState)
+    result = Json(state.result) if state.has_result else arguments(machine, visit, state.parameters)
+    complete(machine, visit, result)
+
+
+def _succeed(machine: "Machine", visit: Visit) -> None:
+    assert isinstance(visit.state, SucceedState)
+    complete(machine, visit, visit.effective)
+
+
+def _fail(machine: "Machine", visit: Visit) -> None:
+    state = visit.state
+    assert isinstance(state, FailState)
+    error = state.error if state.error_path is None else _word(machine, visit, state.error_path, "ErrorPath")
+    cause = state.cause if state.cause_path is None else _word(machine, visit, state.cause_path, "CausePath")
+    raise StateError(error, cause)
+
+
+def _word(machine: "Machine", visit: Visit, expression: Expression, field: str) -> str:
+    value = evaluate(expression, environment(machine, visit, visit.effective.value), field)
+    if not isinstance(value, str):
+        raise DataError(
+            f"The {field} parameter does not reference a string: {expression.text} == {dumps(value)}"
+        )
+    return value
+
+
+def _choice(machine: "Machine", visit: Visit) -> None:
+    state = visit.state
+    assert isinstance(state, ChoiceState)
+    view = environment(machine, visit, visit.effective.value)
+    rule = next((rule for rule in state.rules if rule.condition(view)), None)
+    target = rule.next if rule else state.default
+    if target is None:
+        failure = DataError("No choice rule matched, and the state has no Default.")
+        failure.error = "States.NoChoiceMatched"
+        raise failure
+    template = rule.assign if rule else state.assign
+    assigned = _assigned(machine, visit, template, visit.effective)
+    _exit(machine, visit, _filtered(machine, visit, visit.effective), target, assigned)
+
+
+def _wait(machine: "Machine", visit: Visit) -> None:
+    due = _due_ms(machine, visit)
+    if due - machine.now_ms > _LONGEST_WAIT_S * 1000:
+        raise DataError("Wait state delay is too long.")
+    machine.set_timer(visit, max(due, machine.now_ms))
+
+
+def _due_ms(machine: "Machine", visit: Visit) -> int:
+    state = visit.state
+    assert isinstance(state, WaitState)
+    if state.timestamp_ms is not None:
+        return state.timestamp_ms
+    if state.seconds is not None:
+        return machine.now_ms + state.seconds * 1000
+    if state.timestamp_path is not None:
+        value = _waited_for(machine, visit, "TimestampPath", state.timestamp_path)
+        instant = instant_ms(value)
+        if instant is None:
+            raise DataError(
+                "The TimestampPath parameter does not reference a valid ISO-8601 extended offset"
+                f" date-time format string: {state.timestamp_path.text} == {_plain(value)}"
+            )
+        return instant
+    assert state.seconds_path is not None
+    seconds = _waited_for(machine, visit, "SecondsPath", state.seconds_path)
+    text = f"{state.seconds_path.text} == {_plain(seconds)}"
+    if isinstance(seconds, bool) or not isinstance(seconds, int):
+        raise DataError(f"The SecondsPath parameter cannot be parsed as a long value: {text}")
+    if seconds < 0:
+        raise DataError(f"The SecondsPath parameter references a negative value: {text}")
+    return machine.now_ms + seconds * 1000
+
+
+def _waited_for(machine: "Machine", visit: Visit, field: str, path: Path) -> Any:
+    try:
+        return environment(machine, visit, visit.effective.value).resolve(path)
+    except PathError:
+        raise DataError(f"The {field} parameter does not reference an input value: {path.text}") from None
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else dumps(value)
+
+
+# Tasks --------------------------------------------------------------------------------------------
+
+
+def _task(machine: "Machine", visit: Visit) -> None:
+    state, scope = visit.state, visit.scope
+    assert isinstance(state, TaskState)
+    parameters = arguments(machine, visit, state.parameters)
+    check_size(parameters, state.name)
+    timeout = _seconds(machine, visit, state.timeout_s, state.timeout_path, "TimeoutSecondsPath")
+    heartbeat = _seconds(machine, visit, state.heartbeat_s, state.heartbeat_path, "HeartbeatSecondsPath")
+    limits = {"timeoutInSeconds": timeout, "taskCredentials": _credentials(machine, visit, state)}
+    resource = state.resource
+    if resource.bare_function:
+        scope.last = machine.emit(
+            "LambdaFunctionScheduled", scope.last, "lambdaFunctionScheduled",
+            input=parameters.text, inputDetails=_TRUNCATED, resource=resource.arn, **limits,
+        )  # fmt: skip
+    else:
+        scope.last = machine.emit(
+            "TaskScheduled", scope.last, "taskScheduled",
+            parameters=parameters.text, region=machine.execution.region, resource=resource.action,
+            resourceType=resource.service, heartbeatInSeconds=heartbeat, **limits,
+        )  # fmt: skip
+    machine.expect(scope.last, visit)
+    if timeout is not None:
+        machine.set_timer(visit, machine.now_ms + timeout * 1000)
+    machine.queue(scope, _task_started, machine, visit, scope.last, parameters)
+
+
+def _task_started(machine: "Machine", visit: Visit, task: int, parameters: Json) -> None:
+    state = visit.state
+    assert isinstance(state, TaskState)
+    if visit.task != task:  # it timed out before its turn came
+        return
+    _task_event(machine, visit, "Started")
+    resource = state.resource
+    machine.expect(
+        task, visit, Invoke(task, resource.service, resource.action, resource.arn, parameters.text)
+    )
+
+
+def _task_event(machine: "Machine", visit: Visit, what: str, **details: Any) -> None:
+    state, scope = visit.state, visit.scope
+    assert isinstance(state, TaskState)
+    resource = state.resource
+    if not resource.bare_function:
+        names = {"resource": resource.action, "resourceType": resource.service}
+        scope.last = machine.emit(f"Task{what}", scope.last, f"task{what}", **details, **names)
+    elif details:
+        scope.last = machine.emit(f"LambdaFunction{what}", scope.last, f"lambdaFunction{what}", **details)
+    else:
+        scope.last = machine.emit(f"LambdaFunction{what}", scope.last)
+
+
+def succeeded(machine: "Machine", visit: Visit, output: str) -> None:
+    """A task's answer came. The history has it at once; what follows waits its turn."""
+    _task_event(machine, visit, "Succeeded", output=output, outputDetails=_TRUNCATED)
+    machine.queue(visit.scope, perform, machine, visit, complete, Json(text=output))
+
+
+def failed(machine: "Machine", visit: Visit, failure: StateError) -> None:
+    _task_event(machine, visit, "Failed", error=failure.error, cause=failure.cause)
+    machine.queue(visit.scope, fail, machine, visit, failure)
+
+
+def timer_fired(machine: "Machine", visit: Visit) -> None:
+    """A wait is over, a task took too long, or the pause before a retry is past."""
+    if isinstance(visit.state, WaitState):
+        machine.queue(visit.scope, perform, machine, visit, complete, visit.effective)
+    elif visit.task is not None:
+        machine.cancel_task(visit)
+        _task_event(machine, visit, "TimedOut", error="States.Timeout")
+        machine.queue(visit.scope, fail, machine, visit, StateError("States.Timeout"))
+    else:
+        machine.queue(visit.scope, again, machine, visit)
+
+
+def _seconds(
+    machine: "Machine", visit: Visit, seconds: int | None, path: Path | None, field: str
+) -> int | None:
+    if path is None:
+        return seconds
+    value = resolve(machine, visit, path)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 99_999_999:
+        raise DataError(
+            f"The {field} parameter cannot be parsed as a positive long value: {path.text} == {_plain(value)}"
+        )
+    return value
+
+
+def _credentials(machine: "Machine", visit: Visit, state: TaskState) -> dict[str, Any] | None:
+    if state.role is None:
+        return None
+    role = state.role.evaluate(environment(machine, visit, visit.effective.value))["RoleArn"]
+    if not isinstance(role, str):
+        raise DataError("The RoleArn of Credentials is not a string.")
+    return {"roleArn": role}
+
+
+_WORK: dict[str, Callable[["Machine", Visit], None]] = {
+    "Pass": _pass,
+    "Succeed": _succeed,
+    "Fail": _fail,
+    "Choice": _choice,
+    "Wait": _wait,
+    "Task": _task,
+    "Parallel": lambda machine, visit: fans.begin_parallel(machine, visit),
+    "Map": lambda machine, visit: fans.begin_map(machine, visit),
+}

@@ -1,0 +1,48 @@
+"""Step Functions as one service: its operations' parts, its store, its runner."""
+
+from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn
+from scones.cloud.settings import CloudSettings
+from scones.cloud.state.db import Database
+
+from .executions import Executions
+from .machines import StateMachines
+from .runner import Runner
+from .store import Store
+
+__all__ = ["StepFunctions"]
+
+
+class StepFunctions:
+    name = "stepfunctions"
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        ids: Ids,
+        call: Call,
+        spawn: Spawn,
+        faults: Faults,
+        settings: CloudSettings,
+    ) -> None:
+        store = Store(db)
+        self._runner = Runner(
+            db=db,
+            store=store,
+            clock=clock,
+            ids=ids,
+            call=call,
+            spawn=spawn,
+            faults=faults,
+            region=settings.region,
+        )
+        machines = StateMachines(store=store, clock=clock, ids=ids)
+        executions = Executions(store=store, runner=self._runner, clock=clock, ids=ids)
+        self.parts: tuple[object, ...] = (machines, executions)
+
+    async def start(self) -> None:
+        await self._runner.start()
+
+    async def close(self) -> None:
+        await self._runner.close()

@@ -1,0 +1,187 @@
+"""How a task's question goes to another service and comes back: requests, results, error names.
+
+The optimised integrations answer in the manner of AWS's first Java SDK: the response with its HTTP
+envelope; errors named Service.ExceptionClass. Pure; the runner does the calling.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from scones.cloud.asl.journal import Failed, Invoke, Succeeded
+from scones.cloud.asl.jsontext import dumps, loads, too_large
+from scones.cloud.errors import ServiceError
+from scones.cloud.ports import Wire
+
+__all__ = ["Answer", "Envelope", "answer", "failure", "request"]
+
+Answer = Succeeded | Failed
+
+_STATUSES = {"ResourceNotFoundException": 404, "TooManyRequestsException": 429, "ServiceException": 500,
+             "NotFound": 404, "NotFoundException": 404, "ResourceConflictException": 409,
+             "RequestTooLargeException": 413}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the HTTP response that the local call never had would have told."""
+
+    request_id: str
+    date: str
+    """As in the HTTP header."""
+    trace_id: str
+
+
+def request(invoke: Invoke) -> tuple[str, str, Wire]:
+    """(service, operation, request) to call. Raises ServiceError for parameters of the wrong type."""
+    parameters = loads(invoke.parameters)
+    if not invoke.action:
+        name, qualifier = _split_function(invoke.resource)
+        wire: Wire = {"FunctionName": name, "Payload": invoke.parameters.encode()}
+        if qualifier:
+            wire["Qualifier"] = qualifier
+        return "lambda", "Invoke", wire
+    if not isinstance(parameters, dict):
+        raise ServiceError("ValidationException", "The Parameters of a task must be an object")
+    if invoke.service == "lambda":
+        payload = parameters.pop("Payload", None)
+        if payload is not None:  # null is no payload, and the function then sees {}
+            parameters["Payload"] = _payload(payload)
+        return "lambda", "Invoke", parameters
+    if not isinstance(parameters.get("Message", ""), str):
+        parameters["Message"] = dumps(parameters["Message"])
+    return "sns", "Publish", parameters
+
+
+def _split_function(arn: str) -> tuple[str, str]:
+    """A function's ARN and its qualifier, if the ARN has one."""
+    parts = arn.split(":")
+    return ":".join(parts[:7]), ":".join(parts[7:])
+
+
+def _payload(value: Any) -> bytes:
+    """A text that is itself JSON is sent as it stands, any other value as its JSON."""
+    if isinstance(value, str):
+        try:
+            loads(value)
+        except ValueError:
+            return dumps(value).encode()
+        return value.encode()
+    return dumps(value).encode()
+
+
+def answer(invoke: Invoke, reply: Wire, envelope: Envelope) -> Answer:
+    """The stimulus that a reply is."""
+    if not invoke.action:
+        return _bare_function(invoke, reply)
+    shape: Callable[[Invoke, Wire, Envelope], Answer] = _invoked if invoke.service == "lambda" else _published
+    return _limited(invoke, shape(invoke, reply, envelope))
+
+
+def _limited(invoke: Invoke, result: Answer) -> Answer:
+    if isinstance(result, Failed) or not too_large(result.output):
+        return result
+    subject = invoke.service if invoke.action else invoke.resource
+    return Failed(
+        invoke.task,
+        "States.DataLimitExceeded",
+        f"The state/task '{subject}' returned a result with a size exceeding"
+        " the maximum number of bytes service limit.",
+    )
+
+
+def _text_of(reply: Wire) -> str:
+    payload = reply.get("Payload") or b"null"
+    return bytes(payload).decode("utf-8", "replace")
+
+
+def _bare_function(invoke: Invoke, reply: Wire) -> Answer:
+    """The function's own text is the result, and the cause of its failure, unchanged."""
+    text = _text_of(reply)
+    if reply.get("FunctionError"):
+        return _function_error(invoke, text, text)
+    try:
+        loads(text)
+    except ValueError:
+        text = dumps(text)
+    return _limited(invoke, Succeeded(invoke.task, text))
+
+
+def _function_error(invoke: Invoke, text: str, cause: str) -> Failed:
+    try:
+        payload = loads(text)
+    except ValueError:
+        payload = None
+    name = payload.get("errorType") if isinstance(payload, dict) else None
+    return Failed(invoke.task, name if isinstance(name, str) and name else "Lambda.Unknown", cause)
+
+
+def _invoked(invoke: Invoke, reply: Wire, envelope: Envelope) -> Answer:
+    text = _text_of(reply)
+    try:
+        payload = loads(text)
+        compact = dumps(payload)
+    except ValueError:
+        payload, compact = text, text
+    if reply.get("FunctionError"):
+        return _function_error(invoke, text, compact)
+    version = reply.get("ExecutedVersion") or "$LATEST"
+    log = reply.get("LogResult")
+    headers: list[tuple[str, str]] = [("X-Amz-Log-Result", log)] if log else []
+    headers += [
+        ("X-Amz-Executed-Version", version),
+        ("x-amzn-Remapped-Content-Length", "0"),
+        ("Connection", "keep-alive"),
+        ("x-amzn-RequestId", envelope.request_id),
+        ("Content-Length", str(len(text.encode()))),
+        ("Date", envelope.date),
+        ("X-Amzn-Trace-Id", envelope.trace_id),
+        ("Content-Type", "application/json"),
+    ]
+    result: dict[str, Any] = {"ExecutedVersion": version}
+    if log:
+        result["LogResult"] = log
+    result["Payload"] = payload
+    result |= _metadata(headers, envelope, int(reply.get("StatusCode") or 200))
+    result["StatusCode"] = int(reply.get("StatusCode") or 200)
+    return Succeeded(invoke.task, dumps(result))
+
+
+def _published(invoke: Invoke, reply: Wire, envelope: Envelope) -> Answer:
+    headers = [
+        ("x-amzn-RequestId", envelope.request_id),
+        ("connection", "keep-alive"),
+        ("Content-Length", "294"),
+        ("Date", envelope.date),
+        ("Content-Type", "text/xml"),
+    ]
+    result = {"MessageId": reply["MessageId"], **_metadata(headers, envelope, 200)}
+    if "SequenceNumber" in reply:
+        result["SequenceNumber"] = reply["SequenceNumber"]
+    return Succeeded(invoke.task, dumps(result))
+
+
+def _metadata(headers: list[tuple[str, str]], envelope: Envelope, status: int) -> dict[str, Any]:
+    return {
+        "SdkHttpMetadata": {
+            "AllHttpHeaders": {name: [value] for name, value in headers},
+            "HttpHeaders": dict(sorted(headers, key=lambda header: header[0].lower())),
+            "HttpStatusCode": status,
+        },
+        "SdkResponseMetadata": {"RequestId": envelope.request_id},
+    }
+
+
+def failure(invoke: Invoke, problem: ServiceError, envelope: Envelope) -> Failed:
+    """The error a task sees when the service itself refused."""
+    code = problem.code
+    status = _STATUSES.get(code, problem.status)
+    if invoke.service == "lambda":
+        known = code.endswith("Exception")
+        name, service = f"Lambda.{code if known else 'AWSLambdaException'}", "AWSLambda"
+    else:
+        known = code in ("NotFound", "InvalidParameter", "AuthorizationError", "EndpointDisabled")
+        name, service = f"SNS.{f'{code}Exception' if known else 'AmazonSNSException'}", "AmazonSNS"
+    details = f"Service: {service}; Status Code: {status}; Error Code: {code}"
+    cause = f"{problem.message} ({details}; Request ID: {envelope.request_id}; Proxy: null)"
+    return Failed(invoke.task, name, cause)

@@ -1,0 +1,126 @@
+"""State machines and executions as rows, their names and ARNs, and which status may follow which."""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from scones.cloud.errors import ServiceError
+from scones.cloud.state.db import Row
+
+__all__ = [
+    "EXECUTION_MOVES",
+    "MACHINE_MOVES",
+    "ExecutionArn",
+    "ExecutionRow",
+    "MachineRow",
+    "RevisionRow",
+    "check_move",
+    "check_name",
+    "parse_execution_arn",
+    "parse_machine_arn",
+]
+
+EXECUTION_MOVES = {
+    "RUNNING": {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"},
+    "SUCCEEDED": set(),
+    "FAILED": set(),
+    "TIMED_OUT": set(),
+    "ABORTED": set(),
+}
+MACHINE_MOVES: dict[str, set[str]] = {"ACTIVE": {"DELETING"}, "DELETING": set()}
+
+_FORBIDDEN = re.compile(r"""[\s?*<>{}\[\]"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]""")
+_ARN = re.compile(r"arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:(?P<kind>[A-Za-z]+):(?P<rest>.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineRow:
+    id: int
+    arn: str
+    name: str
+    type: str
+    status: str
+    revision: int
+    created_ms: int
+    tracing: bool
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        return cls(**{**dict(row), "tracing": bool(row["tracing"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionRow:
+    id: int
+    machine: int
+    revision_id: str | None
+    definition: str
+    role_arn: str
+    created_ms: int
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        return cls(**dict(row))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionRow:
+    id: int
+    arn: str
+    name: str
+    machine: int
+    revision: int
+    status: str
+    input: str
+    output: str | None
+    error: str | None
+    cause: str | None
+    started_ms: int
+    stopped_ms: int | None
+    seed: str
+    trace_header: str | None
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        return cls(**dict(row))
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionArn:
+    machine_name: str
+    name: str
+
+
+def check_move(moves: dict[str, set[str]], before: str, after: str) -> None:
+    """Raises ValueError: a status change that the table does not have is a bug."""
+    if after not in moves[before]:
+        raise ValueError(f"no move from {before} to {after}")
+
+
+def check_name(name: str) -> None:
+    """Raises InvalidName for a name that AWS would not take."""
+    if not 0 < len(name) <= 80 or _FORBIDDEN.search(name):
+        raise ServiceError("InvalidName", f"Invalid Name: '{name}'")
+
+
+def _parse(arn: str, kind: str) -> str:
+    match = _ARN.fullmatch(arn)
+    if not match:
+        raise ServiceError("InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {arn}'")
+    if match["kind"] != kind:
+        raise ServiceError(
+            "InvalidArn", f"Invalid Arn: 'Resource type not valid in this context: {match['kind']}'"
+        )
+    return match["rest"]
+
+
+def parse_machine_arn(arn: str) -> str:
+    """The name in a state machine's ARN, with its :version or :alias if it has one."""
+    return _parse(arn, "stateMachine")
+
+
+def parse_execution_arn(arn: str) -> ExecutionArn:
+    machine, _, name = _parse(arn, "execution").partition(":")
+    if not name:
+        raise ServiceError("InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {arn}'")
+    return ExecutionArn(machine, name)

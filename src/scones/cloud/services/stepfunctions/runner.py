@@ -1,0 +1,330 @@
+"""Runs executions: feeds their machines, journals each turn, and only then performs its commands.
+
+Everything an execution waits for (an answer, a timer, a stop) arrives as a stimulus; stimuli of many
+executions that arrive together share one commit. After a crash `start` rebuilds each running machine
+from its journal and performs what it still waits for: timers keep their instant, finished tasks stay
+finished. A task that was in flight is asked again under the events it already has: AWS shows a task
+once however often its own machinery retries a delivery, so the history of a killed run reads as that
+of an undisturbed one.
+"""
+
+import asyncio
+import logging
+from email.utils import format_datetime
+
+from scones.cloud.asl.definition import compile_definition
+from scones.cloud.asl.failures import RUNTIME
+from scones.cloud.asl.journal import (
+    Aborted,
+    CancelTask,
+    CancelTimer,
+    Command,
+    Failed,
+    Finish,
+    Fired,
+    Invoke,
+    SetTimer,
+    Started,
+    Stimulus,
+    Turn,
+)
+from scones.cloud.asl.machine import Execution, Machine
+from scones.cloud.errors import ServiceError
+from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn
+from scones.cloud.state.db import Database
+
+from . import integrations
+from .records import ExecutionRow, MachineRow
+from .store import Store
+from .times import milliseconds
+
+__all__ = ["Runner"]
+
+_log = logging.getLogger(__name__)
+
+_BATCH = 64
+"""Executions that share a commit; the loop serves other requests between batches."""
+_LONGEST_SLEEP_S = 3600.0
+"""A timer looks at the clock this often, so that a changed or sleeping clock is noticed."""
+_RETRY_S = 1.0
+"""Pause before an execution whose journal could not be written is taken up again."""
+
+
+def _precedence(stimulus: Stimulus) -> int:
+    """Timers of one instant fire in the order they were set; an answer that came with them counts first."""
+    return stimulus.timer if isinstance(stimulus, Fired) else 0
+
+
+class _Live:
+    """A running execution in memory."""
+
+    __slots__ = ("id", "inbox", "machine", "timers", "turns")
+
+    def __init__(self, id_: int, machine: Machine, turns: int) -> None:
+        self.id = id_
+        self.machine = machine
+        self.turns = turns
+        """Turns journaled so far."""
+        self.inbox: list[Stimulus] = []
+        self.timers: dict[int, asyncio.TimerHandle] = {}
+
+
+class Runner:
+    def __init__(
+        self,
+        *,
+        db: Database,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        call: Call,
+        spawn: Spawn,
+        faults: Faults,
+        region: str,
+    ) -> None:
+        self._db = db
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._call = call
+        self._spawn = spawn
+        self._faults = faults
+        self._region = region
+        self._live: dict[int, _Live] = {}
+        self._ready: dict[int, _Live] = {}
+        self._scheduled: asyncio.Handle | None = None
+        self._closed = False
+
+    # From outside ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take up every running execution where its journal ends."""
+        with self._db.transaction():
+            self._store.delete_idle_machines()
+        for count, id_ in enumerate(self._store.running()):
+            self._resume(id_)
+            if count % _BATCH == 0:
+                await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Stop without a trace in the journal: the next start goes on."""
+        self._closed = True
+        if self._scheduled:
+            self._scheduled.cancel()
+        for live in self._live.values():
+            self._forget_timers(live)
+        self._live.clear()
+        self._ready.clear()
+
+    def begin(self, row: ExecutionRow, machine: MachineRow) -> None:
+        """Run a new execution's first turn, in the transaction that records the execution."""
+        live = _Live(row.id, self._machine(row, machine), 0)
+        commands = self._advance(live, [Started()])
+        self._db.after_commit(lambda: self._adopt(live, commands))
+
+    def abort(self, id_: int, error: str | None, cause: str | None) -> None:
+        """Stop an execution, durably when this returns; nothing happens to one that is over."""
+        if id_ not in self._live:
+            self._resume(id_)
+        live = self._live.get(id_)
+        if live is not None:
+            live.inbox.append(Aborted(error, cause))
+            self._run([live])
+
+    # Building -------------------------------------------------------------------------------------
+
+    def _build(self, id_: int) -> _Live | None:
+        """The execution as its journal tells; None where it is not running."""
+        row = self._store.execution_by_id(id_)
+        if row is None or row.status != "RUNNING":
+            return None
+        try:
+            machine = self._machine(row, self._store.machine_by_id(row.machine))
+            turns = 0
+            for stored in self._store.turns(id_):
+                turn = machine.feed(stored.stimuli, stored.time_ms, stored.steps)
+                if len(turn.events) != len(stored.events):
+                    raise RuntimeError(f"turn {stored.number} does not replay")
+                turns = stored.number + 1
+        except Exception:
+            _log.exception("cannot rebuild an execution", extra={"execution": row.arn})
+            self._give_up(id_)
+            return None
+        return _Live(id_, machine, turns)
+
+    def _machine(self, row: ExecutionRow, machine: MachineRow) -> Machine:
+        revision = self._store.revision(row.revision)
+        execution = Execution(
+            arn=row.arn,
+            name=row.name,
+            role_arn=revision.role_arn,
+            machine_arn=machine.arn,
+            machine_name=machine.name,
+            region=self._region,
+            input=row.input,
+            seed=row.seed,
+        )
+        return Machine(compile_definition(revision.definition), execution)
+
+    def _resume(self, id_: int) -> None:
+        live = self._build(id_)
+        if live is None or self._closed:
+            return
+        if not live.turns:
+            live.inbox.append(Started())
+        self._adopt(live, live.machine.pending())
+        if live.inbox or live.machine.busy:
+            self._wake(live)
+
+    def _adopt(self, live: _Live, commands: list[Command]) -> None:
+        if not self._closed and live.machine.status == "RUNNING":
+            self._live[live.id] = live
+        self._perform(live, commands)
+
+    # Turns ----------------------------------------------------------------------------------------
+
+    def _deliver(self, id_: int, stimulus: Stimulus) -> None:
+        live = self._live.get(id_)
+        if live is not None:
+            live.inbox.append(stimulus)
+            self._wake(live)
+
+    def _wake(self, live: _Live) -> None:
+        self._ready[live.id] = live
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._scheduled is None and not self._closed:
+            self._scheduled = asyncio.get_running_loop().call_soon(self._turns)
+
+    def _turns(self) -> None:
+        self._scheduled = None
+        batch = [self._ready.pop(id_) for id_ in list(self._ready)[:_BATCH]]
+        if self._ready:
+            self._schedule()
+        self._run([live for live in batch if self._live.get(live.id) is live])
+
+    def _run(self, batch: list[_Live]) -> None:
+        """One turn each, in one commit; then their commands."""
+        made: list[tuple[_Live, list[Command]]] = []
+        try:
+            with self._db.transaction():
+                for live in batch:
+                    stimuli, live.inbox = sorted(live.inbox, key=_precedence), []
+                    made.append((live, self._advance(live, stimuli)))
+        except Exception:
+            # The machines are ahead of their journals now: only a rebuilt one may go on.
+            for live in batch:
+                self._discard(live)
+            raise
+        self._faults.reach("stepfunctions.turn.journaled")
+        for live, commands in made:
+            self._perform(live, commands)
+
+    def _advance(self, live: _Live, stimuli: list[Stimulus]) -> list[Command]:
+        """Feed the machine and journal the turn, in the caller's transaction."""
+        now = milliseconds(self._clock.now())
+        try:
+            turn = live.machine.feed(stimuli, now)
+        except Exception:
+            _log.exception("the interpreter failed", extra={"execution": live.machine.execution.arn})
+            return self._give_up(live.id)
+        if turn.stimuli or turn.events or turn.steps:
+            self._store.add_turn(live.id, live.turns, turn, now, live.machine.event_count)
+            live.turns += 1
+        for command in turn.commands:
+            if isinstance(command, Finish):
+                self._finish(live.id, command, now)
+        return turn.commands
+
+    def _finish(self, id_: int, finish: Finish, now: int) -> None:
+        self._store.finish_execution(id_, finish, now)
+        self._store.delete_idle_machines()
+
+    def _give_up(self, id_: int) -> list[Command]:
+        """Our own bug ends the execution, and only this one, as a failure that its history shows."""
+        now = milliseconds(self._clock.now())
+        cause = "An internal error stopped this execution."
+        finish = Finish("FAILED", None, RUNTIME, cause)
+        with self._db.transaction():
+            number, last = self._store.last_turn(id_)
+            details = {"error": RUNTIME, "cause": cause}
+            event = {
+                "id": last + 1,
+                "previousEventId": last,
+                "timestamp": now,
+                "type": "ExecutionFailed",
+                "executionFailedEventDetails": details,
+            }
+            self._store.add_turn(id_, number + 1, Turn([], [event], [], 0), now, last + 1)
+            self._finish(id_, finish, now)
+        return [finish]
+
+    def _discard(self, live: _Live) -> None:
+        self._live.pop(live.id, None)
+        self._ready.pop(live.id, None)
+        self._forget_timers(live)
+        if not self._closed:
+            asyncio.get_running_loop().call_later(_RETRY_S, self._resume, live.id)
+
+    # Commands -------------------------------------------------------------------------------------
+
+    def _perform(self, live: _Live, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Invoke():
+                    self._start_task(live, command)
+                case SetTimer(timer, due_ms):
+                    self._sleep(live, timer, due_ms)
+                case CancelTimer(timer):
+                    if handle := live.timers.pop(timer, None):
+                        handle.cancel()
+                case CancelTask():
+                    pass  # its answer will find nobody waiting
+                case Finish():
+                    self._live.pop(live.id, None)
+                    self._forget_timers(live)
+        if live.id in self._live and live.machine.busy:
+            self._wake(live)
+
+    def _forget_timers(self, live: _Live) -> None:
+        for handle in live.timers.values():
+            handle.cancel()
+        live.timers.clear()
+
+    def _sleep(self, live: _Live, timer: int, due_ms: int) -> None:
+        if self._closed:
+            return
+        left = (due_ms - milliseconds(self._clock.now())) / 1000
+        if left <= 0:
+            live.timers.pop(timer, None)
+            live.inbox.append(Fired(timer))
+            self._wake(live)
+            return
+        loop = asyncio.get_running_loop()
+        delay = min(left, _LONGEST_SLEEP_S)
+        live.timers[timer] = loop.call_later(delay, self._sleep, live, timer, due_ms)
+
+    def _start_task(self, live: _Live, invoke: Invoke) -> None:
+        if not self._closed:
+            self._spawn(self._ask(live, invoke), name=f"stepfunctions-task-{live.id}-{invoke.task}")
+
+    async def _ask(self, live: _Live, invoke: Invoke) -> None:
+        envelope = integrations.Envelope(
+            request_id=self._ids.uuid(),
+            date=format_datetime(self._clock.now(), usegmt=True),
+            trace_id=f"Root=1-{self._ids.token(8)}-{self._ids.token(24)};Sampled=0",
+        )
+        answer: Stimulus
+        try:
+            service, operation, request = integrations.request(invoke)
+            reply = await self._call(service, operation, request)
+            answer = integrations.answer(invoke, reply, envelope)
+        except ServiceError as problem:
+            answer = integrations.failure(invoke, problem, envelope)
+        except Exception:
+            _log.exception("a task could not be asked", extra={"task": invoke.resource})
+            answer = Failed(invoke.task, RUNTIME, "An internal error kept the task from being run.")
+        self._faults.reach("stepfunctions.task.answered")
+        if self._live.get(live.id) is live:
+            self._deliver(live.id, answer)

@@ -1,0 +1,212 @@
+"""All SQL of state machines, executions and their journals."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import orjson
+
+from scones.cloud.asl.journal import Event, Finish, Stimulus, Turn, decode_stimuli, encode_stimuli
+from scones.cloud.state.db import Database
+
+from .records import EXECUTION_MOVES, MACHINE_MOVES, ExecutionRow, MachineRow, RevisionRow, check_move
+
+__all__ = ["Store", "StoredTurn"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTurn:
+    """One turn as the journal keeps it."""
+
+    number: int
+    time_ms: int
+    steps: int
+    stimuli: list[Stimulus]
+    events: list[Event]
+
+
+class Store:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._revision = lru_cache(maxsize=256)(self._read_revision)
+
+    # State machines -------------------------------------------------------------------------------
+
+    def machine(self, arn: str) -> MachineRow | None:
+        row = self._db.one("SELECT * FROM sfn_machines WHERE arn = ?", (arn,))
+        return MachineRow.from_row(row) if row else None
+
+    def machine_by_id(self, id_: int) -> MachineRow:
+        row = self._db.one("SELECT * FROM sfn_machines WHERE id = ?", (id_,))
+        assert row is not None
+        return MachineRow.from_row(row)
+
+    def machines(self, after: int, limit: int) -> list[MachineRow]:
+        """In the order of their creation, from the one after id `after`."""
+        rows = self._db.all("SELECT * FROM sfn_machines WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        return [MachineRow.from_row(row) for row in rows]
+
+    def add_machine(
+        self, *, arn: str, name: str, definition: str, role_arn: str, created_ms: int, tracing: bool
+    ) -> int:
+        id_ = self._db.execute(
+            "INSERT INTO sfn_machines (arn, name, type, status, revision, created_ms, tracing)"
+            " VALUES (?, ?, 'STANDARD', 'ACTIVE', 0, ?, ?)",
+            (arn, name, created_ms, tracing),
+        ).lastrowid
+        assert id_ is not None
+        self.add_revision(id_, None, definition, role_arn, created_ms)
+        return id_
+
+    def add_revision(
+        self, machine: int, revision_id: str | None, definition: str, role_arn: str, created_ms: int
+    ) -> None:
+        """Add a revision and make it the machine's current one."""
+        revision = self._db.execute(
+            "INSERT INTO sfn_revisions (machine, revision_id, definition, role_arn, created_ms)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (machine, revision_id, definition, role_arn, created_ms),
+        ).lastrowid
+        self._db.execute("UPDATE sfn_machines SET revision = ? WHERE id = ?", (revision, machine))
+
+    def set_tracing(self, machine: int, tracing: bool) -> None:
+        self._db.execute("UPDATE sfn_machines SET tracing = ? WHERE id = ?", (tracing, machine))
+
+    def revision(self, id_: int) -> RevisionRow:
+        """A revision never changes, so the last ones read are kept in memory."""
+        return self._revision(id_)
+
+    def _read_revision(self, id_: int) -> RevisionRow:
+        row = self._db.one("SELECT * FROM sfn_revisions WHERE id = ?", (id_,))
+        assert row is not None
+        return RevisionRow.from_row(row)
+
+    def begin_deletion(self, machine: MachineRow) -> None:
+        check_move(MACHINE_MOVES, machine.status, "DELETING")
+        self._db.execute("UPDATE sfn_machines SET status = 'DELETING' WHERE id = ?", (machine.id,))
+
+    def delete_idle_machines(self) -> None:
+        """Remove what is DELETING and has no running execution, histories included."""
+        idle = (
+            "SELECT id FROM sfn_machines WHERE status = 'DELETING' AND NOT EXISTS"
+            " (SELECT 1 FROM sfn_executions e WHERE e.machine = sfn_machines.id AND e.status = 'RUNNING')"
+        )
+        for row in self._db.all(idle):
+            self._db.execute("DELETE FROM sfn_executions WHERE machine = ?", (row["id"],))
+            self._db.execute("DELETE FROM sfn_machines WHERE id = ?", (row["id"],))
+
+    def tags(self, machine: int) -> dict[str, str]:
+        rows = self._db.all("SELECT key, value FROM sfn_tags WHERE machine = ? ORDER BY key", (machine,))
+        return {row["key"]: row["value"] for row in rows}
+
+    def put_tags(self, machine: int, tags: Mapping[str, str]) -> None:
+        self._db.executemany(
+            "INSERT INTO sfn_tags VALUES (?, ?, ?)"
+            " ON CONFLICT (machine, key) DO UPDATE SET value = excluded.value",
+            [(machine, key, value) for key, value in tags.items()],
+        )
+
+    def delete_tags(self, machine: int, keys: list[str]) -> None:
+        self._db.executemany(
+            "DELETE FROM sfn_tags WHERE machine = ? AND key = ?", [(machine, key) for key in keys]
+        )
+
+    # Executions -----------------------------------------------------------------------------------
+
+    def execution(self, arn: str) -> ExecutionRow | None:
+        row = self._db.one("SELECT * FROM sfn_executions WHERE arn = ?", (arn,))
+        return ExecutionRow.from_row(row) if row else None
+
+    def execution_by_id(self, id_: int) -> ExecutionRow | None:
+        row = self._db.one("SELECT * FROM sfn_executions WHERE id = ?", (id_,))
+        return ExecutionRow.from_row(row) if row else None
+
+    def executions(self, machine: int, status: str | None, before: int, limit: int) -> list[ExecutionRow]:
+        """Newest first, from the one started before id `before`."""
+        rows = self._db.all(
+            "SELECT * FROM sfn_executions WHERE machine = ? AND id < ? AND (? IS NULL OR status = ?)"
+            " ORDER BY id DESC LIMIT ?",
+            (machine, before, status, status, limit),
+        )
+        return [ExecutionRow.from_row(row) for row in rows]
+
+    def running(self) -> list[int]:
+        rows = self._db.all("SELECT id FROM sfn_executions WHERE status = 'RUNNING' ORDER BY id")
+        return [row["id"] for row in rows]
+
+    def add_execution(
+        self,
+        *,
+        arn: str,
+        name: str,
+        machine: int,
+        revision: int,
+        input: str,
+        started_ms: int,
+        seed: str,
+        trace_header: str | None,
+    ) -> ExecutionRow:
+        row = self._db.one(
+            "INSERT INTO sfn_executions"
+            " (arn, name, machine, revision, status, input, started_ms, seed, trace_header)"
+            " VALUES (?, ?, ?, ?, 'RUNNING', ?, ?, ?, ?) RETURNING *",
+            (arn, name, machine, revision, input, started_ms, seed, trace_header),
+        )
+        assert row is not None
+        return ExecutionRow.from_row(row)
+
+    def finish_execution(self, id_: int, finish: Finish, stopped_ms: int) -> None:
+        check_move(EXECUTION_MOVES, "RUNNING", finish.status)
+        self._db.execute(
+            "UPDATE sfn_executions SET status = ?, output = ?, error = ?, cause = ?, stopped_ms = ?"
+            " WHERE id = ? AND status = 'RUNNING'",
+            (finish.status, finish.output, finish.error, finish.cause, stopped_ms, id_),
+        )
+
+    # Journal --------------------------------------------------------------------------------------
+
+    def add_turn(self, execution: int, number: int, turn: Turn, time_ms: int, last_event: int) -> None:
+        self._db.execute(
+            "INSERT INTO sfn_turns VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                execution,
+                number,
+                last_event,
+                time_ms,
+                turn.steps,
+                orjson.dumps(encode_stimuli(turn)).decode(),
+                orjson.dumps(turn.events).decode(),
+            ),
+        )
+
+    def turns(self, execution: int) -> Iterator[StoredTurn]:
+        query = (
+            "SELECT turn, time_ms, steps, stimuli, events FROM sfn_turns WHERE execution = ? ORDER BY turn"
+        )
+        for row in self._db.all(query, (execution,)):
+            events = orjson.loads(row["events"])
+            stimuli = decode_stimuli(orjson.loads(row["stimuli"]), events)
+            yield StoredTurn(row["turn"], row["time_ms"], row["steps"], stimuli, events)
+
+    def last_turn(self, execution: int) -> tuple[int, int]:
+        """(number, id of the last event) of the last turn; (-1, 0) before the first."""
+        row = self._db.one(
+            "SELECT turn, last_event FROM sfn_turns WHERE execution = ? ORDER BY turn DESC LIMIT 1",
+            (execution,),
+        )
+        return (row["turn"], row["last_event"]) if row else (-1, 0)
+
+    def events(self, execution: int, start: int, limit: int, *, newest_first: bool) -> list[Event]:
+        """Up to `limit` events from id `start` on, in either direction."""
+        if newest_first:
+            first, last = max(1, start - limit + 1), start
+        else:
+            first, last = start, start + limit - 1
+        rows = self._db.all(
+            "SELECT events FROM sfn_turns WHERE execution = ? AND last_event >= ?"
+            " AND turn <= coalesce((SELECT min(turn) FROM sfn_turns WHERE execution = ?"
+            " AND last_event >= ?), 9223372036854775807) ORDER BY turn",
+            (execution, first, execution, last),
+        )
+        found = [e for row in rows for e in orjson.loads(row["events"]) if first <= e["id"] <= last]
+        return found[::-1] if newest_first else found
