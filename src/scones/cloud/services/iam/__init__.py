@@ -1,0 +1,5 @@
+"""Identity and Access Management: roles and policies are kept and checked for form, not enforced."""
+
+from scones.cloud.services.iam.api import Iam
+
+__all__ = ["Iam"]

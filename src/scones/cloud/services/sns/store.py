@@ -1,0 +1,166 @@
+"""SQL of SNS."""
+
+import json
+
+from scones.cloud.services.sns.records import Delivery, Kind, Message, Subscription, Topic
+from scones.cloud.state.db import Database
+
+__all__ = ["MESSAGES_KEPT", "Store"]
+
+MESSAGES_KEPT = 10_000
+"""Published messages remembered, of all topics together; deliveries carry their own text."""
+
+_INSERT_TOPIC = "INSERT INTO sns_topics (topic_name, attributes, tags) VALUES (?, ?, ?)"
+_TOPIC = "SELECT * FROM sns_topics WHERE topic_name = ?"
+_TOPICS = "SELECT * FROM sns_topics WHERE topic_name > ? ORDER BY topic_name LIMIT ?"
+_UPDATE_TOPIC = "UPDATE sns_topics SET attributes = ?, tags = ? WHERE topic_name = ?"
+_COUNT_UNSUBSCRIBED = "UPDATE sns_topics SET unsubscribed = unsubscribed + 1 WHERE topic_name = ?"
+_DELETE_TOPIC = "DELETE FROM sns_topics WHERE topic_name = ?"
+
+_INSERT_SUBSCRIPTION = "INSERT INTO sns_subscriptions VALUES (?, ?, ?, ?, ?, ?)"
+_SUBSCRIPTION = "SELECT * FROM sns_subscriptions WHERE subscription_id = ?"
+_SAME_SUBSCRIPTION = """
+    SELECT * FROM sns_subscriptions WHERE topic_name = ? AND protocol = ? AND endpoint = ?"""
+_PENDING_SUBSCRIPTION = "SELECT * FROM sns_subscriptions WHERE topic_name = ? AND token = ?"
+_CONFIRM = "UPDATE sns_subscriptions SET token = NULL WHERE subscription_id = ?"
+_SET_RAW = "UPDATE sns_subscriptions SET raw = ? WHERE subscription_id = ?"
+_DELETE_SUBSCRIPTION = "DELETE FROM sns_subscriptions WHERE subscription_id = ?"
+_SUBSCRIPTIONS = """
+    SELECT * FROM sns_subscriptions WHERE subscription_id > ? ORDER BY subscription_id LIMIT ?"""
+_TOPIC_SUBSCRIPTIONS = """
+    SELECT * FROM sns_subscriptions WHERE topic_name = ? AND subscription_id > ?
+    ORDER BY subscription_id LIMIT ?"""
+_LISTENERS = "SELECT * FROM sns_subscriptions WHERE topic_name = ? AND token IS NULL"
+_COUNTS = """
+    SELECT count(*) FILTER (WHERE token IS NULL), count(*) FILTER (WHERE token IS NOT NULL)
+    FROM sns_subscriptions WHERE topic_name = ?"""
+
+_INSERT_MESSAGE = """
+    INSERT INTO sns_messages (message_id, topic_name, subject, message, attributes, published)
+    VALUES (?, ?, ?, ?, ?, ?)"""
+_FORGET_MESSAGES = "DELETE FROM sns_messages WHERE sequence <= ?"
+
+_INSERT_DELIVERY = """
+    INSERT INTO sns_deliveries (subscription_id, message_id, kind, body, attempts, due)
+    VALUES (?, ?, ?, ?, 0, ?)"""
+_WAITING = """
+    SELECT subscription_id, min(due) AS due FROM sns_deliveries GROUP BY subscription_id"""
+_NEXT = """
+    SELECT * FROM sns_deliveries WHERE subscription_id = ? AND due <= ? ORDER BY due, delivery_id LIMIT ?"""
+_NEXT_DUE = "SELECT min(due) FROM sns_deliveries WHERE due > ?"
+_POSTPONE = "UPDATE sns_deliveries SET attempts = ?, due = ? WHERE delivery_id = ?"
+_FINISH = "DELETE FROM sns_deliveries WHERE delivery_id = ?"
+
+
+class Store:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def insert_topic(self, topic: Topic) -> None:
+        fields = (topic.topic_name, json.dumps(topic.attributes), json.dumps(topic.tags))
+        self._db.execute(_INSERT_TOPIC, fields)
+
+    def topic(self, topic_name: str) -> Topic | None:
+        row = self._db.one(_TOPIC, (topic_name,))
+        return None if row is None else Topic.from_row(row)
+
+    def topics(self, *, after: str, limit: int) -> list[Topic]:
+        return [Topic.from_row(row) for row in self._db.all(_TOPICS, (after, limit))]
+
+    def update_topic(self, topic: Topic) -> None:
+        fields = (json.dumps(topic.attributes), json.dumps(topic.tags), topic.topic_name)
+        self._db.execute(_UPDATE_TOPIC, fields)
+
+    def delete_topic(self, topic_name: str) -> None:
+        """With its subscriptions and whatever they were still to receive."""
+        self._db.execute(_DELETE_TOPIC, (topic_name,))
+
+    def insert_subscription(self, subscription: Subscription) -> None:
+        self._db.execute(
+            _INSERT_SUBSCRIPTION,
+            (
+                subscription.subscription_id,
+                subscription.topic_name,
+                subscription.protocol,
+                subscription.endpoint,
+                subscription.raw,
+                subscription.token,
+            ),
+        )
+
+    def subscription(self, subscription_id: str) -> Subscription | None:
+        return self._subscription(_SUBSCRIPTION, subscription_id)
+
+    def same_subscription(self, topic_name: str, protocol: str, endpoint: str) -> Subscription | None:
+        return self._subscription(_SAME_SUBSCRIPTION, topic_name, protocol, endpoint)
+
+    def pending_subscription(self, topic_name: str, token: str) -> Subscription | None:
+        return self._subscription(_PENDING_SUBSCRIPTION, topic_name, token)
+
+    def confirm(self, subscription_id: str) -> None:
+        self._db.execute(_CONFIRM, (subscription_id,))
+
+    def set_raw(self, subscription_id: str, raw: bool) -> None:
+        self._db.execute(_SET_RAW, (raw, subscription_id))
+
+    def delete_subscription(self, subscription: Subscription) -> None:
+        self._db.execute(_DELETE_SUBSCRIPTION, (subscription.subscription_id,))
+        self._db.execute(_COUNT_UNSUBSCRIBED, (subscription.topic_name,))
+
+    def subscriptions(self, *, after: str, limit: int) -> list[Subscription]:
+        return [Subscription.from_row(row) for row in self._db.all(_SUBSCRIPTIONS, (after, limit))]
+
+    def topic_subscriptions(self, topic_name: str, *, after: str, limit: int) -> list[Subscription]:
+        rows = self._db.all(_TOPIC_SUBSCRIPTIONS, (topic_name, after, limit))
+        return [Subscription.from_row(row) for row in rows]
+
+    def listeners(self, topic_name: str) -> list[Subscription]:
+        return [Subscription.from_row(row) for row in self._db.all(_LISTENERS, (topic_name,))]
+
+    def subscription_counts(self, topic_name: str) -> tuple[int, int]:
+        """Confirmed, and waiting for confirmation."""
+        row = self._db.one(_COUNTS, (topic_name,))
+        return (0, 0) if row is None else (row[0], row[1])
+
+    def insert_message(self, topic_name: str, message: Message) -> None:
+        cursor = self._db.execute(
+            _INSERT_MESSAGE,
+            (
+                message.message_id,
+                topic_name,
+                message.subject,
+                json.dumps(message.texts),
+                json.dumps(message.attributes),
+                message.published,
+            ),
+        )
+        self._db.execute(_FORGET_MESSAGES, ((cursor.lastrowid or 0) - MESSAGES_KEPT,))
+
+    def insert_delivery(
+        self, subscription_id: str, *, message_id: str, kind: Kind, body: str, due: int
+    ) -> None:
+        self._db.execute(_INSERT_DELIVERY, (subscription_id, message_id, kind, body, due))
+
+    def waiting(self, now: int) -> list[Subscription]:
+        """Subscriptions with a delivery due at `now`."""
+        due = [row[0] for row in self._db.all(_WAITING) if row["due"] <= now]
+        found = (self.subscription(subscription_id) for subscription_id in due)
+        return [subscription for subscription in found if subscription is not None]
+
+    def next_deliveries(self, subscription_id: str, *, now: int, limit: int) -> list[Delivery]:
+        return [Delivery.from_row(row) for row in self._db.all(_NEXT, (subscription_id, now, limit))]
+
+    def next_due(self, now: int) -> int | None:
+        """When the first delivery that is not yet due will be."""
+        row = self._db.one(_NEXT_DUE, (now,))
+        return None if row is None else row[0]
+
+    def postpone(self, delivery: Delivery, *, due: int) -> None:
+        self._db.execute(_POSTPONE, (delivery.attempts + 1, due, delivery.delivery_id))
+
+    def finish(self, delivery: Delivery) -> None:
+        self._db.execute(_FINISH, (delivery.delivery_id,))
+
+    def _subscription(self, sql: str, *parameters: str) -> Subscription | None:
+        row = self._db.one(sql, parameters)
+        return None if row is None else Subscription.from_row(row)
