@@ -1,0 +1,232 @@
+"""The training loop: follows a plan over arrays in memory, and logs as the built-in does."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from .data import Split
+from .hyperparameters import Hyperparameters
+from .logs import TAB, log
+from .pictures import Pixels
+from .plan import Plan
+
+LOG_EVERY = 20  # batches
+MEASURE_BATCH = 256  # pictures at once where nothing is learnt
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one epoch came to. Accuracies from 0 to 1; the training one as training saw them."""
+
+    epoch: int
+    train_accuracy: float
+    validation_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """network: the weights to store, in evaluation mode. stopped: before the last epoch's end."""
+
+    network: nn.Module
+    epochs: list[Epoch]
+    steps: int
+    stopped: bool
+
+    def metrics(self) -> list[dict[str, float]]:
+        """One map per finished epoch, for the training record."""
+        return [asdict(epoch) for epoch in self.epochs]
+
+
+@dataclass(slots=True)
+class _Score:
+    """Counts over an epoch so far."""
+
+    seen: int = 0
+    correct: int = 0
+    among: int = 0  # right class among the top_k
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / max(self.seen, 1)
+
+    def add(self, logits: Tensor, labels: Tensor, top_k: int | None) -> None:
+        best = logits.topk(top_k or 1, dim=1).indices
+        self.seen += len(labels)
+        self.correct += int((best[:, 0] == labels).sum())
+        self.among += int((best == labels[:, None]).sum())
+
+
+def fit(
+    plan: Plan,
+    settings: Hyperparameters,
+    train: Split,
+    validation: Split,
+    generator: Generator,
+    stopped: Callable[[], bool],
+) -> Outcome:
+    """Train until the last epoch, early stopping, or `stopped` turning true after a step.
+
+    generator: on the CPU; source of all randomness here. train: at least one picture.
+    """
+    run = _Run(plan, settings, train, generator)
+    epochs: list[Epoch] = []
+    for epoch in range(settings.epochs):
+        began = time.perf_counter()
+        score = run.epoch(epoch, stopped)
+        if stopped():
+            log.info("Stopped in epoch %d after %d steps in all.", epoch, run.steps)
+            return Outcome(plan.keeper.final(plan.network).eval(), epochs, run.steps, True)
+        log.info("Epoch[%d] Train-accuracy=%.6f", epoch, score.accuracy)
+        _log_top_k("Train", epoch, score, settings.top_k)
+        seconds = time.perf_counter() - began
+        log.info("Epoch[%d] Time cost=%.3f", epoch, seconds)
+        measured = run.measure(validation)
+        log.info("Epoch[%d] Validation-accuracy=%.6f", epoch, measured.accuracy)
+        _log_top_k("Validation", epoch, measured, settings.top_k)
+        plan.keeper.after_epoch(plan.network, epoch, measured.accuracy)
+        epochs.append(Epoch(epoch, score.accuracy, measured.accuracy, seconds))
+        if settings.early_stopping and no_more_gain(
+            [epoch.validation_accuracy for epoch in epochs], settings
+        ):
+            log.info("Early stopping after epoch %d.", epoch)
+            break
+    return Outcome(plan.keeper.final(plan.network).eval(), epochs, run.steps, False)
+
+
+def no_more_gain(accuracies: Sequence[float], settings: Hyperparameters) -> bool:
+    """True when early stopping's patience is used up.
+
+    accuracies: on validation, one per epoch so far. An epoch gains when it beats the best before
+    it by more than the tolerance, as a share of that best.
+    """
+    best, last_gain = -1.0, 0
+    for epoch, accuracy in enumerate(accuracies):
+        if best < 0.0 or accuracy > best * (1.0 + settings.early_stopping_tolerance):
+            best, last_gain = accuracy, epoch
+    waited = len(accuracies) - 1 - last_gain
+    return (
+        len(accuracies) >= settings.early_stopping_min_epochs and waited >= settings.early_stopping_patience
+    )
+
+
+@torch.no_grad()
+def logits(network: nn.Module, pictures: Sequence[Pixels], settings: Hyperparameters) -> Tensor:
+    """(N, num_classes) float32 on the CPU, from centre crops, in evaluation mode."""
+    device = next(network.parameters()).device
+    network.eval()
+    parts = [
+        network(_to_device(batch, device)).float().cpu() for batch in _batches(pictures, settings.image_shape)
+    ]
+    return torch.cat(parts) if parts else torch.zeros(0, settings.num_classes)
+
+
+def crops(
+    pictures: Sequence[Pixels], shape: tuple[int, int, int], generator: Generator | None
+) -> NDArray[np.uint8]:
+    """(N, *shape) uint8: one crop per picture, anywhere with a generator, else from the centre."""
+    _, height, width = shape
+    result = np.empty((len(pictures), *shape), dtype=np.uint8)
+    for place, picture in zip(result, pictures, strict=True):
+        down, across = picture.shape[1] - height, picture.shape[2] - width
+        top, left = down // 2, across // 2
+        if generator is not None and (down or across):
+            top = int(torch.randint(down + 1, (), generator=generator))
+            left = int(torch.randint(across + 1, (), generator=generator))
+        place[:] = picture[:, top : top + height, left : left + width]
+    return result
+
+
+def _batches(pictures: Sequence[Pixels], shape: tuple[int, int, int]) -> Iterator[NDArray[np.uint8]]:
+    for first in range(0, len(pictures), MEASURE_BATCH):
+        yield crops(pictures[first : first + MEASURE_BATCH], shape, None)
+
+
+def _to_device(batch: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """(N, C, H, W) uint8 to float32 in the memory order that convolutions like best."""
+    return torch.from_numpy(batch).to(device).float().contiguous(memory_format=torch.channels_last)
+
+
+def _log_top_k(name: str, epoch: int, score: _Score, top_k: int | None) -> None:
+    if top_k is not None:
+        accuracy = score.among / max(score.seen, 1)
+        log.info("Epoch[%d] %s-top_k_accuracy_%d=%.6f", epoch, name, top_k, accuracy)
+
+
+class _Run:
+    """The moving parts of one training: weights, optimiser state, position."""
+
+    def __init__(self, plan: Plan, settings: Hyperparameters, train: Split, generator: Generator) -> None:
+        self._plan, self._settings, self._train = plan, settings, train
+        self._generator = generator
+        self._device = next(plan.network.parameters()).device
+        plan.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._labels = torch.from_numpy(train.labels)
+        self._batch = min(settings.mini_batch_size, len(train.pictures))
+        self._steps_per_epoch = len(train.pictures) // self._batch
+        half = torch.float16 if self._device.type == "cuda" else torch.bfloat16
+        self._half = half if settings.precision_dtype == "float16" else None
+        self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._half is torch.float16)
+        self.steps = 0
+
+    def epoch(self, epoch: int, stopped: Callable[[], bool]) -> _Score:
+        """One pass in a new order; pictures that do not fill a batch wait for another epoch."""
+        self._plan.network.train()
+        order = torch.randperm(len(self._train.pictures), generator=self._generator)
+        score, mark = _Score(), time.perf_counter()
+        for number in range(self._steps_per_epoch):
+            chosen = order[number * self._batch : (number + 1) * self._batch]
+            found, labels = self._step(epoch, chosen)
+            score.add(found, labels, self._settings.top_k)
+            if number and number % LOG_EVERY == 0:
+                speed = LOG_EVERY * self._batch / (time.perf_counter() - mark)
+                log.info(
+                    f"Epoch[{epoch}] Batch [{number}]{TAB}Speed: {speed:.3f} samples/sec"
+                    f"{TAB}accuracy={score.accuracy:.6f}"
+                )
+                mark = time.perf_counter()
+            if stopped():
+                break
+        return score
+
+    def measure(self, split: Split) -> _Score:
+        """Score the weights that would be stored now."""
+        score = _Score()
+        network = self._plan.keeper.candidate(self._plan.network)
+        found = logits(network, split.pictures, self._settings)
+        score.add(found, torch.from_numpy(split.labels), self._settings.top_k)
+        return score
+
+    def _step(self, epoch: int, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """One batch: (N, num_classes) float32 logits before the step, and (N,) labels."""
+        plan = self._plan
+        pictures = [self._train.pictures[index] for index in chosen.tolist()]
+        random = self._generator if plan.random_crop else None
+        batch = _to_device(crops(pictures, self._settings.image_shape, random), self._device)
+        batch = plan.augment(batch, self._generator)
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        labels = self._labels[chosen].to(self._device)
+        self._set_rate(epoch)
+        with torch.autocast(self._device.type, self._half, enabled=self._half is not None):
+            found = plan.network(batch)
+        found = found.float()
+        loss = functional.cross_entropy(found, labels, label_smoothing=plan.label_smoothing)
+        plan.optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._scaler.step(plan.optimizer)
+        self._scaler.update()
+        self.steps += 1
+        plan.keeper.after_step(plan.network)
+        return found.detach(), labels
+
+    def _set_rate(self, epoch: int) -> None:
+        done = self.steps / (self._settings.epochs * self._steps_per_epoch)
+        for group in self._plan.optimizer.param_groups:
+            group["lr"] = self._plan.rate(epoch, done)

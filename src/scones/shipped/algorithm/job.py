@@ -1,0 +1,170 @@
+"""One training job once its input is known to be sound: train, calibrate, export, store."""
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from . import artefact, calibration, contract, plan
+from .calibration import Calibration
+from .contract import ClientError, Layout
+from .data import Split
+from .export import export
+from .fit import Outcome, fit, logits
+from .hyperparameters import Hyperparameters
+from .logs import log
+from .machine import cores
+
+PACKAGES = ("torch", "numpy", "pillow", "onnx", "onnxruntime")  # whose versions are recorded
+SAMPLES = 8  # training pictures on which graph and network are compared
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What stays the same for the whole job. began: from time.perf_counter()."""
+
+    layout: Layout
+    request: dict[str, Any]
+    settings: Hyperparameters
+    seed: int
+    classes: list[str]
+    versions: dict[str, str]
+    began: float
+
+    def run(self, train: Split, validation: Split, stopped: Callable[[], bool]) -> None:
+        """Train on one split, measure on the other, and write the model folder.
+
+        Raises ClientError when the weights run off to infinity.
+        """
+        device = self._prepare()
+        trained_on, aside = self._part(train)
+        mean, spread = colours(trained_on, device)
+        made = (plan.by_recipe if self.settings.follows_recipe else plan.as_documented)(
+            self.settings, mean, spread
+        )
+        self._log_parameters(made.shown, device)
+        generator = Generator().manual_seed(self.seed)
+        outcome = fit(made, self.settings, trained_on, validation, generator, stopped)
+        if not all(bool(value.isfinite().all()) for value in outcome.network.parameters()):
+            raise ClientError("Training diverged: the weights are not finite. Lower learning_rate.")
+        log.info("Storing the final model: %s.", made.keeper.describe())
+        found = self._calibrate(made.calibrate, outcome.network, aside)
+        log.info("Calibration: temperature %.3f; %s.", found.temperature, found.method)
+        graph = export(
+            outcome.network,
+            found.temperature,
+            trained_on.pictures[:SAMPLES],
+            self.settings.image_shape,
+        )
+        data = {
+            "train": {"pictures": len(train.pictures), "sha256": train.sha256},
+            "validation": {"pictures": len(validation.pictures), "sha256": validation.sha256},
+        }
+        record = self._record(outcome, made.keeper.describe(), device, data)
+        shape = self.settings.image_shape
+        card = artefact.describe(graph, shape, self.classes, asdict(found), record)
+        artefact.save(self.layout.model, graph, card)
+        log.info("Saved %s and %s", artefact.GRAPH_FILE, artefact.CARD_FILE)
+
+    def _prepare(self) -> torch.device:
+        torch.manual_seed(self.seed)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.set_num_threads(cores())
+        log.info("Setting number of threads: %d", cores())
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def _part(self, train: Split) -> tuple[Split, Split]:
+        """Training pictures proper, and those kept aside for calibration, perhaps none."""
+        inside, aside = np.arange(len(train.labels)), np.arange(0)
+        if self.settings.follows_recipe:
+            inside, aside = calibration.hold_out(train.labels, self.seed)
+        return _subset(train, inside), _subset(train, aside)
+
+    def _calibrate(self, wanted: bool, network: nn.Module, aside: Split) -> Calibration:
+        if not wanted:
+            return calibration.NOT_CALIBRATED
+        if not aside.pictures:
+            return calibration.TOO_FEW
+        found = logits(network, aside.pictures, self.settings)
+        return calibration.calibrate(found.numpy(), aside.labels)
+
+    def _log_parameters(self, shown: dict[str, object], device: torch.device) -> None:
+        settings = self.settings
+        log.info("use_pretrained_model: %d", settings.use_pretrained_model)
+        log.info("multi_label: %d", settings.multi_label)
+        log.info("Performing random weight initialization")
+        log.info("---- Parameters ----")
+        lines: dict[str, object] = {
+            **shown,
+            "data type": f"<class 'numpy.{settings.precision_dtype}'>",
+            "epochs": settings.epochs,
+            "num_training_samples": settings.num_training_samples,
+            "mini_batch_size": settings.mini_batch_size,
+            "image_shape": ",".join(map(str, settings.image_shape)),
+            "num_classes": settings.num_classes,
+            "kv_store": settings.kv_store or "device",
+            "seed": self.seed,
+            "device": device,
+        }
+        for name, value in lines.items():
+            log.info("%s: %s", name, value)
+        if settings.early_stopping:
+            log.info("Using early stopping for training")
+            log.info("Early stopping minimum epochs: %d", settings.early_stopping_min_epochs)
+            log.info("Early stopping patience: %d", settings.early_stopping_patience)
+            log.info("Early stopping tolerance: %s", settings.early_stopping_tolerance)
+        log.info("--------------------")
+
+    def _record(
+        self, outcome: Outcome, weights: str, device: torch.device, data: dict[str, Any]
+    ) -> dict[str, Any]:
+        return {
+            "hyperparameters": self.request,
+            "manner": "recipe" if self.settings.follows_recipe else "documented",
+            "weights": weights,
+            "seed": self.seed,
+            "seed_variable": contract.SEED_VARIABLE,
+            "data": data,
+            "epochs": outcome.metrics(),
+            "steps": outcome.steps,
+            "stopped_early": outcome.stopped,
+            "seconds": round(time.perf_counter() - self.began, 3),
+            "device": str(device),
+            "threads": torch.get_num_threads(),
+            "versions": self.versions,
+        }
+
+
+def versions() -> dict[str, str]:
+    """Version by name of all that decides a result.
+
+    Raises ModuleNotFoundError naming the first package that is not installed.
+    """
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+def colours(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel over all pictures, (C,) float32 each.
+
+    The second is at least 1, so that pictures of one colour do no harm.
+    """
+    total = square = np.zeros(split.pictures[0].shape[0])
+    count = 0
+    for picture in split.pictures:
+        pixels = picture.reshape(picture.shape[0], -1).astype(np.float64)
+        total, square = total + pixels.sum(axis=1), square + (pixels**2).sum(axis=1)
+        count += pixels.shape[1]
+    mean = total / count
+    spread = np.sqrt(np.maximum(square / count - mean**2, 1.0))
+    both = torch.tensor(np.stack([mean, spread]), dtype=torch.float32, device=device)
+    return both[0], both[1]
+
+
+def _subset(split: Split, positions: np.ndarray[Any, np.dtype[np.int64]]) -> Split:
+    return Split([split.pictures[i] for i in positions], split.labels[positions], split.sha256)
