@@ -1,0 +1,1 @@
+"""What a person runs. It speaks boto3 and never asks whether the AWS it meets is local."""

@@ -1,0 +1,156 @@
+"""The whole test split through the endpoint, scored against its labels."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from scones.workflow import store
+from scones.workflow.aws import Aws, code, message, missing
+from scones.workflow.errors import WorkflowError
+from scones.workflow.parallel import each
+from scones.workflow.progress import Progress
+
+__all__ = ["Answer", "Evaluate", "evaluate", "score"]
+
+_MISTAKES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the endpoint said of one picture."""
+
+    key: str
+    label: int
+    scores: tuple[float, ...]
+
+    @property
+    def predicted(self) -> int:
+        return self.scores.index(max(self.scores))
+
+    @property
+    def confidence(self) -> float:
+        return max(self.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """How good the endpoint is, and how sure of itself."""
+
+    endpoint: str
+    classes: tuple[str, ...]
+    count: int
+    accuracy: float
+    confusion: list[list[int]]
+    """confusion[true][predicted]."""
+    mean_confidence: float
+    threshold: float
+    coverage: float
+    """Share of the pictures at or above the threshold."""
+    accuracy_at_threshold: float | None
+    """Accuracy of these; None when there are none."""
+    mistakes: list[dict[str, Any]]
+    """The wrong answers that the model was surest of."""
+    seconds: float
+    finished: datetime
+    answers: list[Answer] = field(repr=False)
+
+
+def evaluate(aws: Aws, progress: Progress) -> Evaluate:
+    """Raises WorkflowError when the endpoint is missing or answers with something else than scores."""
+    manifest = store.need(aws, store.MANIFEST)
+    labels: dict[str, int] = manifest["test"]
+    classes = tuple(manifest["classes"])
+    if not labels:
+        raise WorkflowError("the test split is empty", "scones etl")
+    started = time.monotonic()
+    s3, runtime = aws.client("s3"), aws.client("sagemaker-runtime")
+
+    def ask(key: str) -> Answer:
+        picture = s3.get_object(Bucket=aws.bucket, Key=key)["Body"].read()
+        reply = runtime.invoke_endpoint(
+            EndpointName=aws.settings.endpoint_name, ContentType="image/png", Body=picture
+        )
+        return Answer(
+            key, labels[key], _scores(reply["Body"].read(), len(classes), aws.settings.endpoint_name)
+        )
+
+    try:
+        with progress.bar("evaluating the test split", len(labels)) as advance:
+            answers = each(ask, sorted(labels), workers=aws.settings.workers, done=advance)
+    except ClientError as error:
+        raise _explained(error, aws) from error
+    return score(
+        answers,
+        classes,
+        endpoint=aws.settings.endpoint_name,
+        threshold=aws.settings.threshold,
+        seconds=time.monotonic() - started,
+    )
+
+
+def score(
+    answers: Sequence[Answer], classes: tuple[str, ...], *, endpoint: str, threshold: float, seconds: float
+) -> Evaluate:
+    """The figures behind the answers. Pure but for the date."""
+    confusion = [[0] * len(classes) for _ in classes]
+    for answer in answers:
+        confusion[answer.label][answer.predicted] += 1
+    right = [answer for answer in answers if answer.predicted == answer.label]
+    sure = [answer for answer in answers if answer.confidence >= threshold]
+    sure_and_right = sum(answer.predicted == answer.label for answer in sure)
+    wrong = sorted(
+        (answer for answer in answers if answer.predicted != answer.label),
+        key=lambda answer: (-answer.confidence, answer.key),
+    )
+    return Evaluate(
+        endpoint=endpoint,
+        classes=classes,
+        count=len(answers),
+        accuracy=len(right) / len(answers),
+        confusion=confusion,
+        mean_confidence=sum(answer.confidence for answer in answers) / len(answers),
+        threshold=threshold,
+        coverage=len(sure) / len(answers),
+        accuracy_at_threshold=sure_and_right / len(sure) if sure else None,
+        mistakes=[
+            {
+                "key": answer.key,
+                "true": classes[answer.label],
+                "predicted": classes[answer.predicted],
+                "confidence": answer.confidence,
+            }
+            for answer in wrong[:_MISTAKES]
+        ],
+        seconds=seconds,
+        finished=datetime.now(UTC),
+        answers=list(answers),
+    )
+
+
+def _scores(body: bytes, classes: int, endpoint: str) -> tuple[float, ...]:
+    try:
+        scores = tuple(float(score) for score in json.loads(body))
+    except (TypeError, ValueError) as error:
+        raise WorkflowError(f"endpoint {endpoint} answered {body[:80]!r} instead of scores") from error
+    if len(scores) != classes:
+        raise WorkflowError(
+            f"endpoint {endpoint} knows {len(scores)} classes, the test split has {classes}",
+            "run `scones train` and `scones deploy` for these classes",
+        )
+    return scores
+
+
+def _explained(error: ClientError, aws: Aws) -> Exception:
+    name = aws.settings.endpoint_name
+    if "not found" in message(error) and code(error) in {"ValidationError", "ValidationException"}:
+        return WorkflowError(f"there is no endpoint {name}", "run `scones deploy` first")
+    if missing(error):
+        return WorkflowError(
+            f"a picture of the test split is gone: {message(error)}", "run `scones etl` again"
+        )
+    return error

@@ -1,0 +1,111 @@
+"""Rows -> figures. Pure: nothing is read, shown or saved here, and pyplot's global state is not touched."""
+
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import matplotlib.dates
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from scones.workflow.captures import Record
+
+__all__ = ["confusion", "png", "recent_inferences", "scores_over_time"]
+
+_PASS, _FAIL, _LINE = "#2166ac", "#b2182b", "#1a7f37"
+_CLASSES = ("#2166ac", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#e6ab02", "#a6761d")
+
+
+def recent_inferences(records: Sequence[Record], threshold: float) -> Figure:
+    """One point per captured inference: its highest score, above or below the threshold."""
+    figure, axes = _figure()
+    times, heights = [record.time for record in records], [record.confidence for record in records]
+    colours = [_PASS if height >= threshold else _FAIL for height in heights]
+    axes.scatter(times, heights, c=colours, s=26, alpha=0.8, linewidths=0, zorder=3)
+    axes.axhline(threshold, color=_LINE, linestyle="--", linewidth=1.4, label=f"threshold {threshold:g}")
+    passed = sum(height >= threshold for height in heights)
+    axes.set_ylim(min([*heights, threshold]) - 0.03, 1.01)
+    axes.set_ylabel("confidence")
+    figure.suptitle("Observed recent inferences", fontsize=14)
+    axes.set_title(
+        f"{passed} of {len(records)} at or above the confidence threshold for production use", fontsize=10
+    )
+    axes.legend(loc="lower left", frameon=False, fontsize=9)
+    _time_axis(axes, times)
+    return figure
+
+
+def scores_over_time(records: Sequence[Record], classes: Sequence[str]) -> Figure:
+    """Every class's score in every captured inference, and the mean of ten inferences around each."""
+    figure, axes = _figure()
+    times = [record.time for record in records]
+    for label, name in enumerate(classes):
+        chosen = [record for record in records if label < len(record.scores)]
+        scores = [record.scores[label] for record in chosen]
+        colour = _CLASSES[label % len(_CLASSES)]
+        moments = [record.time for record in chosen]
+        axes.scatter(moments, scores, s=18, alpha=0.45, color=colour, linewidths=0, label=name)
+        if len(scores) >= 20:
+            axes.plot(
+                moments[5:-4], np.convolve(scores, np.ones(10) / 10, "valid"), color=colour, linewidth=1.6
+            )
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_ylabel("score")
+    figure.suptitle("Prediction scores over time", fontsize=14)
+    axes.set_title("one point per class and captured inference; lines: mean of ten", fontsize=10)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
+    _time_axis(axes, times)
+    return figure
+
+
+def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
+    """Rows: what it is; columns: what the model says."""
+    counts = np.asarray(matrix)
+    figure = Figure(
+        figsize=(1.8 + 1.1 * min(len(classes), 12), 1.5 + 1.0 * min(len(classes), 12)), layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.imshow(counts, cmap="Blues", vmin=0)
+    axes.set_xticks(range(len(classes)), classes, rotation=30 if len(classes) > 4 else 0)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title("Confusion matrix, test split", fontsize=11)
+    if len(classes) <= 12:
+        middle = counts.max() / 2
+        for (true, predicted), count in np.ndenumerate(counts):
+            colour = "white" if count > middle else "black"
+            axes.text(predicted, true, str(count), ha="center", va="center", color=colour, fontsize=13)
+    return figure
+
+
+def png(figure: Figure, dpi: int = 130) -> bytes:
+    with io.BytesIO() as file:
+        figure.savefig(file, format="png", dpi=dpi)
+        return file.getvalue()
+
+
+dates: Any = matplotlib.dates  # its stubs leave the locators untyped
+
+
+def _figure() -> tuple[Figure, Any]:
+    figure = Figure(figsize=(9.2, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes: Any = figure.add_subplot()  # its stubs refuse times, which it accepts
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.7)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _time_axis(axes: Any, times: Sequence[datetime]) -> None:
+    locator = dates.AutoDateLocator(tz=UTC, maxticks=8)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))
+    if times:
+        margin = max((max(times) - min(times)) * 0.03, timedelta(seconds=1))
+        axes.set_xlim(min(times) - margin, max(times) + margin)
+    axes.set_xlabel("time of inference (UTC)")
