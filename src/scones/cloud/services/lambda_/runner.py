@@ -1,0 +1,234 @@
+"""The workers: started when needed, kept warm, the latest used first, ended when idle or outdated."""
+
+import asyncio
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn
+from scones.cloud.services.lambda_.codes import Codes
+from scones.cloud.services.lambda_.concurrency import Slots
+from scones.cloud.services.lambda_.environment import worker_environment
+from scones.cloud.services.lambda_.errors import service_failure
+from scones.cloud.services.lambda_.output import LogWriter
+from scones.cloud.services.lambda_.records import Version
+from scones.cloud.services.lambda_.worker import Outcome, Request, Worker, WorkerGoneError
+from scones.cloud.settings import CloudSettings
+from scones.cloud.workers.process import Processes
+
+__all__ = ["Runner"]
+
+_IDLE_S = 300.0
+_LOOK_S = 15.0  # between two looks for idle workers
+_QUEUE = 1000
+_WAIT_S = 20.0  # for a free slot; clients give up after 60
+_STARTS = 3  # when warm workers turn out dead
+
+
+class Runner:
+    """Runs invocations. `concurrency`: at once, over all functions without a reservation."""
+
+    def __init__(
+        self,
+        *,
+        codes: Codes,
+        temporary: Path,
+        processes: Processes,
+        call: Call,
+        clock: Clock,
+        ids: Ids,
+        spawn: Spawn,
+        faults: Faults,
+        settings: CloudSettings,
+        endpoint_url: Callable[[], str],
+        on_idle_code: Callable[[str], None],
+        concurrency: int,
+    ) -> None:
+        self._codes = codes
+        self._temporary = temporary
+        self._processes = processes
+        self._clock = clock
+        self._ids = ids
+        self._spawn = spawn
+        self._faults = faults
+        self._settings = settings
+        self._endpoint_url = endpoint_url
+        self._on_idle_code = on_idle_code
+        self._logs = LogWriter(call=call, clock=clock, spawn=spawn)
+        self._slots = Slots(limit=concurrency, queue=_QUEUE, wait_s=_WAIT_S)
+        self._most_workers = 2 * concurrency
+        self._workers: set[Worker] = set()
+        self._idle: dict[str, list[Worker]] = {}
+        self._invocations: set[asyncio.Task[Outcome]] = set()
+        self._quiet = asyncio.Event()
+        self._closing = False
+        self._looking = False
+        self._python_version = platform.python_version()
+
+    async def start(self) -> None:
+        """Clear away what a crash left, and learn which Python the workers are."""
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        if self._settings.worker_python == sys.executable:
+            return
+        said: list[bytes] = []
+        argv = [
+            self._settings.worker_python,
+            "-IS",
+            "-c",
+            "import platform; print(platform.python_version())",
+        ]
+        process = await self._processes.spawn(
+            argv, purpose="lambda python", env={}, cwd=Path("/"), on_line=said.append
+        )
+        if await process.wait() == 0 and said:
+            self._python_version = said[-1].decode()
+
+    async def invoke(
+        self, function: str, request: Request, *, reserved: int | None, load: Callable[[], Version]
+    ) -> Outcome:
+        """Run one invocation and go on with it even when the caller is cancelled.
+
+        load: the version as it is once a slot is free; may raise.
+        Raises TooManyRequestsException, and ServiceException when the cloud closes meanwhile.
+        """
+        task = asyncio.get_running_loop().create_task(self._invoke(function, request, reserved, load))
+        self._invocations.add(task)
+        task.add_done_callback(self._invocations.discard)
+        return await asyncio.shield(task)
+
+    async def _invoke(
+        self, function: str, request: Request, reserved: int | None, load: Callable[[], Version]
+    ) -> Outcome:
+        async with self._slots.one(function, reserved):
+            for _ in range(_STARTS + self._most_workers):
+                if self._closing:
+                    break
+                version = load()
+                worker = self._warm(version) or await self._start(version)
+                self._faults.reach("lambda.invoking")
+                try:
+                    outcome = await worker.run(request)
+                except WorkerGoneError:
+                    continue
+                finally:
+                    self._release(worker)
+                if not self._closing:
+                    return outcome
+        raise service_failure("The local cloud is stopping.")
+
+    def _warm(self, version: Version) -> Worker | None:
+        idle = self._idle.get(version.generation, [])
+        while idle:
+            worker = idle.pop()
+            if worker.usable:
+                return worker
+        return None
+
+    def _release(self, worker: Worker) -> None:
+        if not worker.usable or self._closing:
+            worker.kill()
+            return
+        worker.idle_since = self._clock.monotonic()
+        self._idle.setdefault(worker.version.generation, []).append(worker)
+        if not self._looking:
+            self._looking = True
+            self._spawn(self._end_idle(), name="lambda idle workers")
+
+    async def _start(self, version: Version) -> Worker:
+        """A new process for `version`, still loading the code."""
+        self._make_room()
+        name = self._ids.token(32)
+        stream = f"{self._clock.now():%Y/%m/%d}/[{version.version}]{name}"
+        log = self._logs.stream(version.log_group, stream)
+        worker = Worker(version, log=log, clock=self._clock)
+        self._workers.add(worker)
+        temporary = self._temporary / name
+        try:
+            with self._codes.held(version.function, version.code) as code:
+                temporary.mkdir(parents=True)
+                await worker.api.start()
+                log.write(self._greeting(version))
+                environment = worker_environment(
+                    version,
+                    settings=self._settings,
+                    code=code,
+                    temporary=temporary,
+                    log_stream=stream,
+                    runtime_api=worker.api.address,
+                    endpoint_url=self._endpoint_url(),
+                )
+                argv = [self._settings.worker_python, "-m", "awslambdaric", version.configuration["Handler"]]
+                process = await self._processes.spawn(
+                    argv, purpose=f"lambda {version.function}", env=environment, cwd=code, on_line=log.line
+                )
+        except BaseException:
+            worker.api.close()
+            self._forget(worker)
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        worker.attach(process)
+        self._spawn(self._watch(worker, temporary), name=f"lambda worker {version.function}")
+        return worker
+
+    def _greeting(self, version: Version) -> str:
+        """The sandbox's first line: which interpreter really runs, whatever the function asked for."""
+        runtime = version.configuration["Runtime"]
+        note = (
+            "" if f"python{self._python_version}.".startswith(f"{runtime}.") else f" (in place of {runtime})"
+        )
+        return f"INIT_START Runtime Version: python:{self._python_version}{note}\n"
+
+    async def _watch(self, worker: Worker, temporary: Path) -> None:
+        with self._codes.held(worker.version.function, worker.version.code):
+            await worker.watch()
+        self._forget(worker)
+        idle = self._idle.get(worker.version.generation, [])
+        if worker in idle:
+            idle.remove(worker)
+        if not idle:
+            self._idle.pop(worker.version.generation, None)
+        shutil.rmtree(temporary, ignore_errors=True)
+        self._on_idle_code(worker.version.function)
+
+    def _forget(self, worker: Worker) -> None:
+        self._workers.discard(worker)
+        if self._closing and not self._workers:
+            self._quiet.set()
+
+    def _make_room(self) -> None:
+        """Too many processes: end the one that has been idle longest, of whatever function."""
+        if len(self._workers) >= self._most_workers:
+            idle = [worker for workers in self._idle.values() for worker in workers if worker.usable]
+            if idle:
+                min(idle, key=lambda worker: worker.idle_since).kill()
+
+    async def _end_idle(self) -> None:
+        while not self._closing and any(self._idle.values()):
+            await asyncio.sleep(_LOOK_S)
+            before = self._clock.monotonic() - _IDLE_S
+            for workers in list(self._idle.values()):
+                for worker in workers:
+                    if worker.idle_since < before:
+                        worker.kill()
+        self._looking = False
+
+    def retire(self, function: str, version: str | None = None) -> None:
+        """Code or configuration changed, or is gone: idle workers end, busy ones after their invocation."""
+        for worker in self._workers:
+            if worker.version.function == function and version in (None, worker.version.version):
+                worker.usable = False
+        for workers in self._idle.values():
+            for worker in workers:
+                if not worker.usable:
+                    worker.kill()
+
+    async def close(self) -> None:
+        self._closing = True
+        for worker in self._workers:
+            worker.kill()
+        await asyncio.gather(*self._invocations, return_exceptions=True)
+        if self._workers:
+            await self._quiet.wait()
+        await self._logs.flush()
