@@ -1,0 +1,6 @@
+"""`python -m scones`."""
+
+from scones.cli import main
+
+if __name__ == "__main__":
+    main()

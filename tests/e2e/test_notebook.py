@@ -1,0 +1,79 @@
+"""The example notebook runs from top to bottom and leaves nothing behind."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scones.client_env import client_environment, misleading
+from scones.testing import LocalAWS
+
+NOTEBOOK = Path(__file__).parents[2] / "examples" / "notebook.ipynb"
+NEEDED = ("sagemaker", "nbclient", "ipykernel", "pandas")
+
+pytestmark = pytest.mark.skipif(
+    any(importlib.util.find_spec(module) is None for module in NEEDED),
+    reason="needs the extra: pip install scones[sdk]",
+)
+
+EXECUTE = """
+import sys, nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], as_version=4)
+client = nbclient.NotebookClient(notebook, timeout=150, resources={"metadata": {"path": sys.argv[2]}})
+try:
+    client.execute()
+finally:
+    nbformat.write(notebook, sys.argv[2] + "/executed.ipynb")
+"""
+
+
+def execute(folder: Path, variables: dict[str, str]) -> dict[str, Any]:
+    """Run the notebook in `folder`; returns it with its outputs."""
+    kept = {name: value for name, value in os.environ.items() if name not in misleading(os.environ)}
+    command = [sys.executable, "-c", EXECUTE, str(NOTEBOOK), str(folder)]
+    environment = kept | {"IPYTHONDIR": str(folder / "ipython"), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    result = subprocess.run(command, env=environment | variables, capture_output=True, text=True, timeout=280)
+    assert result.returncode == 0, result.stderr[-5000:]
+    executed: dict[str, Any] = json.loads((folder / "executed.ipynb").read_text())
+    return executed
+
+
+def shown(notebook: dict[str, Any]) -> str:
+    """All that the cells printed."""
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return "".join("".join(output.get("text", "")) for output in outputs)
+
+
+def pictures(notebook: dict[str, Any]) -> int:
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return sum("image/png" in output.get("data", {}) for output in outputs)
+
+
+@pytest.mark.timeout(300)
+def test_the_notebook_tells_the_whole_story(aws: LocalAWS, tmp_path: Path) -> None:
+    variables = client_environment(aws.url, region="us-east-1", account_id="000000000000") | {
+        "SCONES_NOTEBOOK_IMAGES": "60",
+        "SCONES_NOTEBOOK_EPOCHS": "2",
+        "SCONES_NOTEBOOK_EXECUTIONS": "30",
+        "SCONES_NOTEBOOK_QUIET_S": "4",
+    }
+    notebook = execute(tmp_path, variables)
+    text = shown(notebook)
+    assert "Billable seconds: " in text
+    assert "of 30 passed the threshold 0.93" in text
+    assert pictures(notebook) == 3
+    assert "removed scones-" in text
+
+    assert aws.client("sagemaker").list_endpoints(NameContains="scones-2")["Endpoints"] == []
+    names = [function["FunctionName"] for function in aws.client("lambda").list_functions()["Functions"]]
+    assert not any(name.startswith("scones-2") for name in names)
+
+
+def test_the_notebook_is_stored_without_outputs() -> None:
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in cells)
