@@ -479,3 +479,26 @@ def test_functions_survive_a_restart_of_the_cloud(tmp_path: Path) -> None:
         assert invoke(client, name, "echo", value=1) == (1, "")
         logs = partial(cloud.client("logs").filter_log_events, logGroupName=f"/aws/lambda/{name}")
         assert logs()["events"]
+
+
+def test_function_that_prints_without_end_neither_loses_lines_nor_holds_up_others(
+    aws: LocalAWS, function: str
+) -> None:
+    client, logs = aws.client("lambda"), aws.client("logs")
+    name = create(client, Timeout=60)
+    with ThreadPoolExecutor(1) as pool:
+        talking = pool.submit(invoke, client, name, "talk", lines=60_000)
+        while not talking.done():
+            began = time.monotonic()
+            assert invoke(aws.client("lambda"), function, "echo", value=1) == (1, "")
+            assert time.monotonic() - began < 5
+        assert talking.result() == (None, "")
+    ask = partial(logs.filter_log_events, logGroupName=f"/aws/lambda/{name}", filterPattern='"line 59999"')
+    deadline = time.monotonic() + 20
+    token: dict[str, str] = {}
+    while True:
+        page = ask(**token)
+        if page["events"]:
+            break
+        token = {"nextToken": page["nextToken"]} if "nextToken" in page else token
+        assert time.monotonic() < deadline

@@ -11,7 +11,7 @@ from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Sh
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
-from scones.cloud.wire.http import HttpResponse
+from scones.cloud.wire.http import BytesStream, HttpRequest, HttpResponse
 
 OURS = ("s3", "sagemaker", "sagemaker-runtime", "lambda", "stepfunctions", "logs", "sts", "iam", "sns")
 OTHERS = ("sqs", "dynamodb", "events", "ecr", "autoscaling", "sagemaker-featurestore-runtime", "cloudfront")
@@ -56,7 +56,7 @@ def value(shape: Shape, *, depth: int = 0, in_header: bool = False) -> Any:
         location = shape.serialization.get("location")
         return [value(shape.member, depth=depth, in_header=in_header or location == "header")] * 2
     if isinstance(shape, MapShape):
-        key = shape.key.enum[0] if getattr(shape.key, "enum", None) else "some-key"
+        key = (getattr(shape.key, "enum", None) or ["some-key"])[0]
         return {
             key: value(shape.value, depth=depth, in_header=in_header or "location" in shape.serialization)
         }
@@ -102,27 +102,34 @@ def read_reply(protocol: str, operation: OperationModel, response: HttpResponse)
     if response.status < 300 and operation.has_streaming_output:
         body = memoryview(body)  # as the client does, hand the parser something to read from later
     raw = {"status_code": response.status, "headers": headers, "body": body, "context": {}}
-    parsed: dict[str, Any] = create_parser(protocol).parse(raw, operation.output_shape)
+    shape: Any = operation.output_shape
+    parsed: dict[str, Any] = create_parser(protocol).parse(raw, shape)
     return parsed
 
 
-def sent_request(protocol: str, operation: OperationModel, parameters: dict[str, Any]) -> AWSRequest:
-    """What a boto3 client sends, before signing."""
+def sent_request(protocol: str, operation: OperationModel, parameters: dict[str, Any]) -> HttpRequest:
+    """What a boto3 client sends, but for its signature."""
     serialized = create_serializer(protocol, include_validation=False).serialize_to_request(
         parameters, operation
     )
     serialized["headers"] = dict(serialized["headers"])
     prepare_request_dict(serialized, endpoint_url="http://127.0.0.1:4566", context={})
-    return AWSRequest(
+    prepared = AWSRequest(
         method=serialized["method"],
         url=serialized["url"],
         headers=serialized["headers"],
         data=serialized["body"],
+    ).prepare()
+    parts = urlsplit(prepared.url)
+    body: Any = prepared.body or b""
+    return HttpRequest(
+        method=serialized["method"],
+        path=parts.path or "/",
+        query_string=parts.query,
+        headers={k.lower(): _text(v) for k, v in prepared.headers.items()},
+        body=BytesStream(body.encode() if isinstance(body, str) else bytes(body)),
     )
 
 
-def target(request: AWSRequest) -> tuple[str, str]:
-    """Path and query as they travel."""
-    prepared = request.prepare()
-    parts = urlsplit(prepared.url)
-    return parts.path or "/", parts.query
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -64,7 +64,7 @@ import boto3
 from botocore.config import Config
 sts = boto3.client("sts", endpoint_url={endpoint!r}, config=Config(retries={{"total_max_attempts": 1}}, connect_timeout=1))
 print(sts.get_caller_identity()["Account"])
-"""  # noqa: E501
+"""
 
 
 @pytest.mark.parametrize(

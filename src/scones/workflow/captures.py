@@ -47,7 +47,10 @@ class Captures:
 
 
 def parse(files: Iterable[str | bytes]) -> Captures:
-    """The records of capture files in any order; an event that was delivered twice counts once."""
+    """The records of capture files in any order; an event that was delivered twice counts once.
+
+    Records of the same second keep the order in which they were written.
+    """
     records: dict[str, Record] = {}
     unusable = 0
     for content in files:
@@ -59,9 +62,7 @@ def parse(files: Iterable[str | bytes]) -> Captures:
                 records.setdefault(record.event_id, record)
             else:
                 unusable += 1
-    return Captures(
-        tuple(sorted(records.values(), key=lambda record: (record.time, record.event_id))), unusable
-    )
+    return Captures(tuple(sorted(records.values(), key=lambda record: record.time)), unusable)
 
 
 def _record(line: str) -> Record | None:

@@ -1,5 +1,6 @@
 """The captures of any period, read back from S3."""
 
+import math
 import re
 import time
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ def await_delivery(aws: Aws, last: datetime, progress: Progress, *, longest_s: f
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            advance(0, note=f"{left:.0f} s left at most")
+            advance(0, note=f"{math.ceil(left / 10) * 10} s at most")
             time.sleep(min(2 * aws.settings.poll_s, left))
 
 

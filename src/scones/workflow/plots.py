@@ -1,6 +1,7 @@
 """Rows -> figures. Pure: nothing is read, shown or saved here, and pyplot's global state is not touched."""
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 
 from scones.workflow.captures import Record
 
-__all__ = ["confusion", "png", "recent_inferences", "scores_over_time"]
+__all__ = ["confusion", "png", "recent_inferences", "scores_over_time", "spread"]
 
 _PASS, _FAIL, _LINE = "#2166ac", "#b2182b", "#1a7f37"
 _CLASSES = ("#2166ac", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#e6ab02", "#a6761d")
@@ -21,7 +22,7 @@ _CLASSES = ("#2166ac", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#
 def recent_inferences(records: Sequence[Record], threshold: float) -> Figure:
     """One point per captured inference: its highest score, above or below the threshold."""
     figure, axes = _figure()
-    times, heights = [record.time for record in records], [record.confidence for record in records]
+    times, heights = spread(records), [record.confidence for record in records]
     colours = [_PASS if height >= threshold else _FAIL for height in heights]
     axes.scatter(times, heights, c=colours, s=26, alpha=0.8, linewidths=0, zorder=3)
     axes.axhline(threshold, color=_LINE, linestyle="--", linewidth=1.4, label=f"threshold {threshold:g}")
@@ -32,32 +33,38 @@ def recent_inferences(records: Sequence[Record], threshold: float) -> Figure:
     axes.set_title(
         f"{passed} of {len(records)} at or above the confidence threshold for production use", fontsize=10
     )
-    axes.legend(loc="lower left", frameon=False, fontsize=9)
-    _time_axis(axes, times)
+    _finish(axes, times)
     return figure
 
 
 def scores_over_time(records: Sequence[Record], classes: Sequence[str]) -> Figure:
-    """Every class's score in every captured inference, and the mean of ten inferences around each."""
+    """Every class's score in every captured inference."""
     figure, axes = _figure()
-    times = [record.time for record in records]
+    times = spread(records)
     for label, name in enumerate(classes):
-        chosen = [record for record in records if label < len(record.scores)]
-        scores = [record.scores[label] for record in chosen]
+        chosen = [
+            (time, record) for time, record in zip(times, records, strict=True) if label < len(record.scores)
+        ]
+        moments, scores = [time for time, _ in chosen], [record.scores[label] for _, record in chosen]
         colour = _CLASSES[label % len(_CLASSES)]
-        moments = [record.time for record in chosen]
-        axes.scatter(moments, scores, s=18, alpha=0.45, color=colour, linewidths=0, label=name)
-        if len(scores) >= 20:
-            axes.plot(
-                moments[5:-4], np.convolve(scores, np.ones(10) / 10, "valid"), color=colour, linewidth=1.6
-            )
+        axes.scatter(moments, scores, s=22, alpha=0.6, color=colour, linewidths=0, label=name)
     axes.set_ylim(-0.03, 1.03)
     axes.set_ylabel("score")
     figure.suptitle("Prediction scores over time", fontsize=14)
-    axes.set_title("one point per class and captured inference; lines: mean of ten", fontsize=10)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
-    _time_axis(axes, times)
+    axes.set_title(f"one point per class in each of {len(records)} captured inferences", fontsize=10)
+    _finish(axes, times)
     return figure
+
+
+def spread(records: Sequence[Record]) -> list[datetime]:
+    """Their times, those of the same second side by side: captures know only whole seconds."""
+    counts = Counter(record.time for record in records)
+    met: Counter[datetime] = Counter()
+    times = []
+    for record in records:
+        times.append(record.time + timedelta(seconds=met[record.time] / counts[record.time]))
+        met[record.time] += 1
+    return times
 
 
 def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
@@ -101,7 +108,8 @@ def _figure() -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _time_axis(axes: Any, times: Sequence[datetime]) -> None:
+def _finish(axes: Any, times: Sequence[datetime]) -> None:
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
     locator = dates.AutoDateLocator(tz=UTC, maxticks=8)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))

@@ -95,14 +95,14 @@ def test_a_container_s_error_becomes_a_model_error_in_the_words_of_aws(
             error = await model_error(cloud, "e", f"status {status}".encode())
             assert error.message == (
                 f"Received {kind} error ({status}) from primary with message"
-                ' "unable to evaluate payload provided". See https://us-east-1.console.aws.amazon.com/cloudwatch/'
-                "home?region=us-east-1#logEventViewer:group=/aws/sagemaker/Endpoints/e in account 000000000000"
-                " for more information."
+                ' "unable to evaluate payload provided". See https://us-east-1.console.aws.amazon.com/'
+                "cloudwatch/home?region=us-east-1#logEventViewer:group=/aws/sagemaker/Endpoints/e"
+                " in account 000000000000 for more information."
             )
             assert error.fields["OriginalStatusCode"] == status
             assert error.fields["OriginalMessage"] == "unable to evaluate payload provided"
-            arn = "arn:aws:logs:us-east-1:000000000000:log-group:/aws/sagemaker/Endpoints/e:log-stream:AllTraffic/i-"
-            assert error.fields["LogStreamArn"].startswith(arn)
+            group = "arn:aws:logs:us-east-1:000000000000:log-group:/aws/sagemaker/Endpoints/e"
+            assert error.fields["LogStreamArn"].startswith(f"{group}:log-stream:AllTraffic/i-")
 
     run(scenario())
 
@@ -144,15 +144,15 @@ def test_a_process_that_dies_is_replaced_and_the_next_request_waits_for_it(tmp_p
     [
         (
             {"environment": {"REFUSE": "1"}},
-            "The primary container for production variant AllTraffic did not pass the ping health check. Please"
-            " check CloudWatch logs for this endpoint. (the serving process ended, exit code 7. Its last output:"
-            " the model cannot be loaded)",
+            "The primary container for production variant AllTraffic did not pass the ping health check."
+            " Please check CloudWatch logs for this endpoint. (the serving process ended, exit code 7. Its"
+            " last output: the model cannot be loaded)",
         ),
         (
             {"model": MODEL},
-            f'Failed to download model data for container "container_1" from URL: "{MODEL}". Please ensure that'
-            " there is an object located at the URL and that the role passed to CreateModel has permissions to"
-            " download the object.",
+            f'Failed to download model data for container "container_1" from URL: "{MODEL}". Please'
+            " ensure that there is an object located at the URL and that the role passed to CreateModel has"
+            " permissions to download the object.",
         ),
     ],
 )

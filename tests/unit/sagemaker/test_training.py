@@ -45,7 +45,8 @@ def test_a_job_trains_on_its_channels_and_leaves_its_model_in_s3(tmp_path: Path)
             job = await cloud.job("Job-1")
             assert job["TrainingJobStatus"] == "Completed", job
             assert statuses(job) == [
-                "Starting", "Pending", "Pending", "Downloading", "Downloading", "Training", "Uploading", "Completed",
+                "Starting", "Pending", "Pending", "Downloading", "Downloading", "Training",
+                "Uploading", "Completed",
             ]  # fmt: skip
             key = "models/Job-1/output/model.tar.gz"
             assert job["ModelArtifacts"] == {"S3ModelArtifacts": f"s3://bucket/{key}"}
@@ -79,13 +80,16 @@ def test_a_job_trains_on_its_channels_and_leaves_its_model_in_s3(tmp_path: Path)
 @pytest.mark.parametrize(
     ("parameters", "reason"),
     [
-        ({"do": "fail", "code": "2", "text": "ClientError: no pictures"}, "ClientError: no pictures, exit code: 2"),
+        (
+            {"do": "fail", "code": "2", "text": "ClientError: no pictures"},
+            "ClientError: no pictures, exit code: 2",
+        ),
         ({"do": "fail", "code": "2", "text": "bad data"}, "ClientError: bad data, exit code: 2"),
         ({"do": "fail", "code": "1", "text": "it broke"}, "AlgorithmError: it broke, exit code: 1"),
         (
             {"do": "fail silently"},
-            "AlgorithmError: the training process wrote no failure file; its last log line: this is the last line,"
-            " exit code: 1",
+            "AlgorithmError: the training process wrote no failure file; its last log line: this is the"
+            " last line, exit code: 1",
         ),
         (
             {"do": "die"},
@@ -269,10 +273,10 @@ def test_an_empty_prefix_is_refused_in_the_words_of_aws(tmp_path: Path) -> None:
             request = training_request("job", InputDataConfig=[channel("train", "s3://bucket/none/")])
             error = await cloud.refusal("CreateTrainingJob", **request)
             assert error.message == (
-                'No S3 objects found under S3 URL "s3://bucket/none/" given in input data source. Please ensure'
-                " that the bucket exists in the selected region (us-east-1), that objects exist under that S3"
-                ' prefix, and that the role "arn:aws:iam::000000000000:role/worker" has "s3:ListBucket"'
-                ' permissions on bucket "bucket".'
+                'No S3 objects found under S3 URL "s3://bucket/none/" given in input data source. Please'
+                " ensure that the bucket exists in the selected region (us-east-1), that objects exist"
+                ' under that S3 prefix, and that the role "arn:aws:iam::000000000000:role/worker" has'
+                ' "s3:ListBucket" permissions on bucket "bucket".'
             )
 
     run(scenario())
@@ -304,14 +308,16 @@ def test_listing_filters_sorts_and_pages(tmp_path: Path) -> None:
                     found += await names(**request | {"NextToken": reply["NextToken"]})
                 return found
 
-            assert await names() == ["b-one", "a-one", "c-two"]
+            oldest_first = await names()  # those of one millisecond by name
+            assert sorted(oldest_first) == ["a-one", "b-one", "c-two"]
+            assert await names(SortOrder="Descending") == oldest_first[::-1]
             assert await names(MaxResults=1, SortBy="Name") == ["a-one", "b-one", "c-two"]
             assert await names(MaxResults=2, SortBy="Status", SortOrder="Descending") == [
                 "c-two",
                 "b-one",
                 "a-one",
             ]
-            assert await names(NameContains="ONE") == ["b-one", "a-one"]
+            assert sorted(await names(NameContains="ONE")) == ["a-one", "b-one"]
             assert await names(StatusEquals="Failed") == ["c-two"]
             assert (await cloud.refusal("ListTrainingJobs", NextToken="x")).code == "ValidationException"
 

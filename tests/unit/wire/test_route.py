@@ -86,7 +86,7 @@ def test_a_greedy_label_keeps_slashes_and_encoding() -> None:
         ("POST", "/endpoints/e/invocations", None, "sagemaker-runtime.InvokeEndpoint"),
         ("POST", "/2015-03-31/functions/f/invocations?Qualifier=1", "lambda", "lambda.Invoke"),
         ("GET", "/2015-03-31/functions/", "lambda", "lambda.ListFunctions"),
-        ("GET", "/2015-03-31/functions/arn%3Aaws%3Alambda/configuration", None, "lambda.GetFunctionConfiguration"),
+        ("GET", "/2015-03-31/functions/arn%3Aaws/configuration", None, "lambda.GetFunctionConfiguration"),
         ("GET", "/endpoints/x", "s3", "s3.GetObject"),
     ],
 )  # fmt: skip

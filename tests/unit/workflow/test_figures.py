@@ -59,6 +59,15 @@ def test_scores_over_time_show_every_class_of_every_record() -> None:
     assert [len(offsets) for offsets in counts] == [30, 30]
 
 
+def test_records_of_the_same_second_stand_side_by_side() -> None:
+    same = [replace(record, time=NOW) for record in records(4)]
+    later = replace(same[0], time=NOW + timedelta(seconds=1))
+    times = plots.spread([*same, later])
+    assert times[0] == NOW
+    assert times == sorted(set(times))
+    assert times[-1] == later.time
+
+
 def test_figures_of_nothing_are_figures_too() -> None:
     for figure in (plots.recent_inferences([], 0.9), plots.scores_over_time([], CLASSES)):
         assert plots.png(figure).startswith(b"\x89PNG")

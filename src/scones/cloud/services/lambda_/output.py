@@ -1,7 +1,7 @@
 """What workers print, on its way to CloudWatch Logs: gathered for a moment, then delivered in batches.
 
 Lines keep their order and their newline, as Lambda's do. A function that prints faster than they
-can be stored loses lines, never the cloud's memory; a line in the stream says how many.
+can be stored is held up at its next line; none is lost, and the cloud's memory is not filled.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 _LINGER_S = 0.03
 _TAIL_BYTES = 4096
-_BATCH_EVENTS = 10_000
+_BATCH_EVENTS = 1000  # storing more at once would hold up every other request
 _BATCH_BYTES = 1024 * 1024
 _EVENT_OVERHEAD_BYTES = 26
 _WAITING_EVENTS = 20_000
@@ -33,7 +33,7 @@ class LogStream:
         self.count = 0
         self._writer = writer
         self._waiting: deque[Wire] = deque()
-        self._dropped = 0
+        self._room = asyncio.Event()
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
         self._made = False
@@ -45,9 +45,6 @@ class LogStream:
     def write(self, text: str) -> None:
         self.count += 1
         self._remember(text.encode())
-        if len(self._waiting) >= _WAITING_EVENTS:
-            self._dropped += 1
-            return
         self._waiting.append({"timestamp": self._writer.now_ms(), "message": text})
         if len(self._waiting) == 1:
             self._writer.wake(self)
@@ -66,6 +63,12 @@ class LogStream:
         self._tail.clear()
         self._tail_size = 0
 
+    async def room(self) -> None:
+        """Return when there is room for more lines."""
+        while len(self._waiting) >= _WAITING_EVENTS:
+            self._room.clear()
+            await self._room.wait()
+
     async def deliver(self, call: Call) -> None:
         """Store everything that waits."""
         while self._waiting:
@@ -74,6 +77,8 @@ class LogStream:
                 await self._put(call, batch)
             except ServiceError as error:
                 _log.warning("log lines of %s were lost: %s", self.name, error)
+            self._room.set()
+            await asyncio.sleep(0)
 
     def _next_batch(self) -> list[Wire]:
         batch: list[Wire] = []
@@ -83,12 +88,6 @@ class LogStream:
             if batch and size > _BATCH_BYTES:
                 return batch
             batch.append(self._waiting.popleft())
-        if self._dropped:
-            note = (
-                f"[{self._dropped} lines were dropped: the function printed faster than they can be stored]\n"
-            )
-            self._dropped = 0
-            self._waiting.append({"timestamp": self._writer.now_ms(), "message": note})
         return batch
 
     async def _put(self, call: Call, batch: list[Wire]) -> None:
@@ -118,6 +117,8 @@ class LogWriter:
         self._spawn = spawn
         self._dirty: list[LogStream] = []
         self._running = False
+        self._done = asyncio.Event()
+        self._done.set()
         self._last_ms = 0
 
     def stream(self, group: str, name: str) -> LogStream:
@@ -132,16 +133,19 @@ class LogWriter:
         self._dirty.append(stream)
         if not self._running:
             self._running = True
+            self._done.clear()
             self._spawn(self._run(), name="lambda logs")
 
     async def _run(self) -> None:
         try:
             while self._dirty:
                 await asyncio.sleep(_LINGER_S)
-                await self.flush()
+                while self._dirty:
+                    await self._dirty.pop().deliver(self._call)
         finally:
             self._running = False
+            self._done.set()
 
-    async def flush(self) -> None:
-        while self._dirty:
-            await self._dirty.pop().deliver(self._call)
+    async def close(self) -> None:
+        """Return when everything written so far is stored."""
+        await self._done.wait()

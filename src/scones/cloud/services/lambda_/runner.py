@@ -1,6 +1,7 @@
 """The workers: started when needed, kept warm, the latest used first, ended when idle or outdated."""
 
 import asyncio
+import importlib.util
 import platform
 import shutil
 import sys
@@ -20,6 +21,12 @@ from scones.cloud.workers.process import Processes
 
 __all__ = ["Runner"]
 
+_AWS_RUNTIME = "awslambdaric"
+_ASK = f"""\
+import platform, importlib.util
+print(platform.python_version(), importlib.util.find_spec("{_AWS_RUNTIME}") is not None)
+"""
+_OWN_RUNTIME = Path(__file__).parents[2] / "guest" / "lambda_runtime.py"  # AWS's is published for Linux only
 _IDLE_S = 300.0
 _LOOK_S = 15.0  # between two looks for idle workers
 _QUEUE = 1000
@@ -66,24 +73,29 @@ class Runner:
         self._closing = False
         self._looking = False
         self._python_version = platform.python_version()
+        self._runtime = [settings.worker_python, "-u", str(_OWN_RUNTIME)]
 
     async def start(self) -> None:
-        """Clear away what a crash left, and learn which Python the workers are."""
+        """Clear away what a crash left, and learn which Python the workers are, with which runtime."""
         shutil.rmtree(self._temporary, ignore_errors=True)
-        if self._settings.worker_python == sys.executable:
-            return
+        python = self._settings.worker_python
+        if python == sys.executable:
+            found = importlib.util.find_spec(_AWS_RUNTIME) is not None
+        else:
+            self._python_version, found = await self._ask(python)
+        if found:
+            self._runtime = [python, "-m", _AWS_RUNTIME]
+
+    async def _ask(self, python: str) -> tuple[str, bool]:
+        """Version of another interpreter, and whether AWS's runtime client is installed there."""
         said: list[bytes] = []
-        argv = [
-            self._settings.worker_python,
-            "-IS",
-            "-c",
-            "import platform; print(platform.python_version())",
-        ]
         process = await self._processes.spawn(
-            argv, purpose="lambda python", env={}, cwd=Path("/"), on_line=said.append
+            [python, "-I", "-c", _ASK], purpose="lambda python", env={}, cwd=Path("/"), on_line=said.append
         )
-        if await process.wait() == 0 and said:
-            self._python_version = said[-1].decode()
+        if await process.wait() != 0:
+            raise OSError(f"{python} does not run: {b' '.join(said[-3:]).decode('utf-8', 'replace')}")
+        version, found = said[-1].decode().split()
+        return version, found == "True"
 
     async def invoke(
         self, function: str, request: Request, *, reserved: int | None, load: Callable[[], Version]
@@ -159,9 +171,13 @@ class Runner:
                     runtime_api=worker.api.address,
                     endpoint_url=self._endpoint_url(),
                 )
-                argv = [self._settings.worker_python, "-m", "awslambdaric", version.configuration["Handler"]]
                 process = await self._processes.spawn(
-                    argv, purpose=f"lambda {version.function}", env=environment, cwd=code, on_line=log.line
+                    [*self._runtime, version.configuration["Handler"]],
+                    purpose=f"lambda {version.function}",
+                    env=environment,
+                    cwd=code,
+                    on_line=log.line,
+                    room=log.room,
                 )
         except BaseException:
             worker.api.close()
@@ -231,4 +247,4 @@ class Runner:
         await asyncio.gather(*self._invocations, return_exceptions=True)
         if self._workers:
             await self._quiet.wait()
-        await self._logs.flush()
+        await self._logs.close()

@@ -23,6 +23,7 @@ __all__ = ["Outcome", "Request", "Worker", "WorkerGoneError"]
 _INIT_LIMIT_S = 10.0  # on top of the function's own timeout, as AWS grants it
 _POLL_LIMIT_S = 10.0  # for a warm runtime to ask for more work
 _END_GRACE_S = 2.0  # for a failed runtime to print its last words
+_DRAIN_TURNS = 100
 _SAMPLE_S = 0.1  # between two looks at the memory in use
 _TOO_LARGE = {
     "errorType": "Function.ResponseSizeTooLarge",
@@ -253,7 +254,9 @@ class Worker:
     async def _drain(self) -> None:
         """Let the lines arrive that were printed before the answer: they lie in the pipe already."""
         quiet = 0
-        while quiet < 4:  # turns of the loop from a readable pipe to a line, and one to spare
+        for _ in range(_DRAIN_TURNS):  # a thread of the function may go on printing for ever
+            if quiet == 4:  # turns of the loop from a readable pipe to a line, and one to spare
+                break
             seen = self.log.count
             await asyncio.sleep(0)
             quiet = quiet + 1 if self.log.count == seen else 0

@@ -203,7 +203,7 @@ def read_properties(request: Wire, members: Collection[str] = CONTENT_MEMBERS) -
 
 
 def _check_metadata(metadata: dict[str, str]) -> None:
-    size = sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items())
+    size = sum(len(text_bytes(name)) + len(text_bytes(value)) for name, value in metadata.items())
     if size > _METADATA_LIMIT_BYTES:
         raise ServiceError(
             "MetadataTooLarge",

@@ -59,11 +59,12 @@ class Executions:
 
     async def stop_execution(self, request: Wire, context: Context) -> Wire:
         row = self._find(request["executionArn"])
-        if row.status == "RUNNING":
-            self._runner.abort(row.id, request.get("error"), request.get("cause"))
-            row = self._find(request["executionArn"])
-        stopped = row.stopped_ms
-        return {"stopDate": moment(stopped) if stopped is not None else self._clock.now()}
+        now = self._clock.now()
+        if row.status != "RUNNING":
+            return {"stopDate": moment(row.stopped_ms) if row.stopped_ms is not None else now}
+        self._runner.abort(row.id, request.get("error"), request.get("cause"))
+        stopped = self._store.execution(row.arn)  # gone, if it was the last of a machine being deleted
+        return {"stopDate": moment(stopped.stopped_ms) if stopped and stopped.stopped_ms else now}
 
     def describe_execution(self, request: Wire, context: Context) -> Wire:
         row = self._find(request["executionArn"])

@@ -1,0 +1,166 @@
+"""kill -9 of the whole cloud: what runs is run again, and nothing is lost or doubled."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+import psutil
+import pytest
+from botocore.config import Config
+
+from scones.testing import LocalAWS
+
+_T = TypeVar("_T")
+ALGORITHM = Path(__file__).parents[1] / "unit/sagemaker/fixtures/algorithm"
+IMAGE = "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1"
+ROLE = "arn:aws:iam::000000000000:role/worker"
+DEADLINE_S = 30.0
+
+CLOUD = """
+import asyncio, sys
+from pathlib import Path
+from scones.cloud.runtime import running
+from scones.cloud.settings import CloudSettings
+
+async def main(state, algorithm, fault):
+    algorithms = {"image-classification": Path(algorithm)}
+    settings = CloudSettings(state_dir=Path(state), port=0, algorithms=algorithms, fault=fault)
+    async with running(settings) as cloud:
+        print(cloud.url, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+class Doomed:
+    """A cloud in a process of its own."""
+
+    def __init__(self, process: "subprocess.Popen[str]", url: str) -> None:
+        self.process = process
+        self._url = url
+
+    def client(self, service: str) -> Any:
+        session = boto3.Session("test", "test", region_name="us-east-1")
+        config = Config(retries={"max_attempts": 0})
+        return session.client(service, endpoint_url=self._url, config=config)  # type: ignore[call-overload]
+
+
+@contextmanager
+def doomed(state: Path, fault: str = "") -> Iterator[Doomed]:
+    command = [sys.executable, "-c", CLOUD, str(state), str(ALGORITHM), fault]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield Doomed(process, process.stdout.readline().strip())
+        finally:
+            process.kill()
+
+
+def revived(state: Path) -> LocalAWS:
+    return LocalAWS(state, algorithms={"image-classification": ALGORITHM}, capture_window_s=0.2)
+
+
+def eventually(look: Callable[[], _T | None]) -> _T:
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        if (found := look()) is not None:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not come to pass in time")
+
+
+@pytest.mark.parametrize("point", ["sagemaker.training.started", "sagemaker.training.uploaded"])
+def test_a_training_job_completes_after_the_cloud_was_killed(tmp_path: Path, point: str) -> None:
+    with doomed(tmp_path, point) as cloud:
+        cloud.client("s3").create_bucket(Bucket="bucket")
+        cloud.client("sagemaker").create_training_job(
+            TrainingJobName="job",
+            AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+            RoleArn=ROLE,
+            OutputDataConfig={"S3OutputPath": "s3://bucket/models"},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            StoppingCondition={"MaxRuntimeInSeconds": 600},
+        )
+        assert cloud.process.wait(DEADLINE_S) == -signal.SIGKILL
+    with revived(tmp_path) as aws:
+
+        def ended() -> dict[str, Any] | None:
+            job: dict[str, Any] = aws.client("sagemaker").describe_training_job(TrainingJobName="job")
+            return None if job["TrainingJobStatus"] == "InProgress" else job
+
+        job = eventually(ended)
+        assert job["TrainingJobStatus"] == "Completed"
+        statuses = [t["Status"] for t in job["SecondaryStatusTransitions"]]
+        assert ("Restarting" in statuses) is (point == "sagemaker.training.started")
+        keys = [o["Key"] for o in aws.client("s3").list_objects_v2(Bucket="bucket")["Contents"]]
+        assert keys == ["models/job/output/model.tar.gz"]
+
+
+def test_an_endpoint_answers_again_and_every_answered_request_is_captured(tmp_path: Path) -> None:
+    with doomed(tmp_path) as cloud:
+        cloud.client("s3").create_bucket(Bucket="bucket")
+        sagemaker, runtime = cloud.client("sagemaker"), cloud.client("sagemaker-runtime")
+        deploy(sagemaker)
+        for number in range(7):
+            runtime.invoke_endpoint(EndpointName="e", Body=f"{number}".encode(), ContentType="text/csv")
+        told = runtime.invoke_endpoint(EndpointName="e", Body=b"tell", ContentType="text/csv")
+        worker = json.loads(told["Body"].read())["pid"]
+        os.kill(cloud.process.pid, signal.SIGKILL)
+        cloud.process.wait(DEADLINE_S)
+    with revived(tmp_path) as aws:
+        endpoint = aws.client("sagemaker").describe_endpoint(EndpointName="e")
+        assert endpoint["EndpointStatus"] == "InService"
+        reply = aws.client("sagemaker-runtime").invoke_endpoint(EndpointName="e", Body=b"last")
+        assert reply["Body"].read() == b"[0.9, 0.1]"
+        assert not alive(worker)
+        s3 = aws.client("s3")
+
+        def captured() -> list[dict[str, Any]] | None:
+            keys = [o["Key"] for o in s3.list_objects_v2(Bucket="bucket").get("Contents", ())]
+            bodies = [s3.get_object(Bucket="bucket", Key=key)["Body"].read() for key in keys]
+            records = [json.loads(line) for body in bodies for line in body.splitlines()]
+            return records if len(records) >= 9 else None
+
+        records = eventually(captured)
+        assert len({record["eventMetadata"]["eventId"] for record in records}) == 9
+        inputs = [record["captureData"]["endpointInput"]["data"] for record in records]
+        assert inputs[:7] == [f"{number}" for number in range(7)]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def deploy(sagemaker: Any) -> None:
+    sagemaker.create_model(ModelName="m", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": IMAGE})
+    sagemaker.create_endpoint_config(
+        EndpointConfigName="c",
+        ProductionVariants=[
+            {"VariantName": "V", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+        ],
+        DataCaptureConfig={
+            "EnableCapture": True,
+            "InitialSamplingPercentage": 100,
+            "DestinationS3Uri": "s3://bucket/captures",
+            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+            "CaptureContentTypeHeader": {"CsvContentTypes": ["text/csv"]},
+        },
+    )
+    sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="c")
+
+    def serving() -> bool | None:
+        return sagemaker.describe_endpoint(EndpointName="e")["EndpointStatus"] == "InService" or None
+
+    eventually(serving)

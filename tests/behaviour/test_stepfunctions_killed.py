@@ -1,0 +1,185 @@
+"""Executions of several shapes while the cloud is killed again and again: none is lost, none doubled."""
+
+import contextlib
+import io
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+ROLE = "arn:aws:iam::000000000000:role/states"
+KILLS = 4
+EXECUTIONS = 24
+HANDLER = (
+    "import time\n\n\ndef handler(event, context):\n"
+    "    time.sleep(0.05)\n"
+    "    with open(event['log'], 'a') as log:\n        log.write(event['who'] + '\\n')\n"
+    "    return {'who': event['who']}\n"
+)
+
+
+class KillableCloud:
+    """`scones up` as a process of its own, on one port and one state folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "scones", "up", "--port", str(self._port)]
+        with (self._folder / "cloud.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--state", str(self._folder / "state")],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "SCONES_STATE": ""},
+            )
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def client(self, service: str) -> Any:
+        return boto3.Session("test", "test", region_name="us-east-1").client(
+            service,
+            endpoint_url=f"http://127.0.0.1:{self._port}",
+            config=Config(retries={"max_attempts": 0}, connect_timeout=2, read_timeout=20),
+        )
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[KillableCloud]:
+    running = KillableCloud(tmp_path)
+    running.start()
+    yield running
+    running.kill()
+
+
+def persist(call: Callable[..., Any], seconds: float = 40, **request: Any) -> Any:
+    """Call until the cloud is there to answer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return call(**request)
+        except BotoCoreError:
+            assert time.monotonic() < deadline, "the cloud does not answer"
+            time.sleep(0.05)
+
+
+def archive() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr("handler.py", HANDLER)
+    return content.getvalue()
+
+
+def definition(function: str) -> dict[str, Any]:
+    """Tasks in a row, in branches and over items, with waits between."""
+
+    def task(who: str, **way: Any) -> dict[str, Any]:
+        return {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::lambda:invoke",
+            "Parameters": {
+                "FunctionName": function,
+                "Payload": {"log.$": "$.log", "who.$": f"States.Format('{who} {{}}', $$.Execution.Name)"},
+            },
+            "Retry": [
+                {
+                    "ErrorEquals": ["Lambda.TooManyRequestsException", "Lambda.ServiceException"],
+                    "IntervalSeconds": 1,
+                    "BackoffRate": 1,
+                    "MaxAttempts": 50,
+                }
+            ],
+            "ResultPath": None,
+            **way,
+        }
+
+    def branch(who: str) -> dict[str, Any]:
+        return {"StartAt": who, "States": {who: task(who, End=True)}}
+
+    item = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 1, "End": True}}}
+    return {
+        "StartAt": "first",
+        "States": {
+            "first": task("first", Next="Pause"),
+            "Pause": {"Type": "Wait", "Seconds": 1, "Next": "Both"},
+            "Both": {
+                "Type": "Parallel",
+                "Branches": [branch("left"), branch("right")],
+                "ResultPath": None,
+                "Next": "Each",
+            },
+            "Each": {
+                "Type": "Map",
+                "ItemsPath": "$.items",
+                "ItemProcessor": item,
+                "ResultPath": "$.items",
+                "MaxConcurrency": 2,
+                "Next": "last",
+            },
+            "last": task("last", End=True),
+        },
+    }
+
+
+@pytest.mark.timeout(240)
+def test_killed_again_and_again_every_execution_ends_as_if_undisturbed(
+    cloud: KillableCloud, tmp_path: Path
+) -> None:
+    lambda_, states = cloud.client("lambda"), cloud.client("stepfunctions")
+    persist(lambda_.list_functions)
+    function = lambda_.create_function(
+        FunctionName="work", Runtime="python3.12", Role=ROLE, Handler="handler.handler", Timeout=30,
+        Code={"ZipFile": archive()},
+    )["FunctionArn"]  # fmt: skip
+    lambda_.get_waiter("function_active_v2").wait(FunctionName="work")
+    machine = states.create_state_machine(
+        name="shapes", definition=json.dumps(definition(function)), roleArn=ROLE
+    )["stateMachineArn"]
+    log, chance = tmp_path / "work.log", random.Random(7)
+    given = json.dumps({"log": str(log), "items": [1, 2, 3]})
+    acknowledged: list[str] = []
+    for kill in range(KILLS):
+        for number in range(EXECUTIONS // KILLS):
+            request = {"stateMachineArn": machine, "name": f"e{kill}-{number}", "input": given}
+            acknowledged.append(persist(states.start_execution, **request)["executionArn"])
+        time.sleep(chance.uniform(0.0, 1.5))
+        cloud.kill()
+        cloud.start()
+    persist(states.list_state_machines)
+
+    for arn in acknowledged:
+        deadline = time.monotonic() + 90
+        while (described := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert (described["status"], json.loads(described["output"])) == ("SUCCEEDED", json.loads(given))
+        events = states.get_execution_history(executionArn=arn, maxResults=1000)["events"]
+        assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+        assert len(events) == 52
+    with contextlib.suppress(ClientError):
+        states.delete_state_machine(stateMachineArn=machine)
+    done = log.read_text().split("\n")[:-1]
+    assert len(set(done)) == 4 * EXECUTIONS
+    repeated = len(done) - len(set(done))
+    assert repeated <= 10 * KILLS, "only what was in flight at a kill may run again"

@@ -1,0 +1,158 @@
+"""What is accepted, what is refused, and in which words."""
+
+import json
+from typing import Any
+
+import pytest
+
+from scones.cloud.asl.definition import compile_definition
+from scones.cloud.asl.failures import DefinitionError
+from scones.cloud.asl.variables import variable_references
+
+END: dict[str, Any] = {"Type": "Pass", "End": True}
+FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:f"
+INVOKE = "arn:aws:states:::lambda:invoke"
+
+
+def refusals(definition: Any) -> str:
+    with pytest.raises(DefinitionError) as problem:
+        compile_definition(definition if isinstance(definition, str) else json.dumps(definition))
+    return str(problem.value)
+
+
+def one(state: dict[str, Any]) -> dict[str, Any]:
+    return {"StartAt": "S", "States": {"S": state}}
+
+
+@pytest.mark.parametrize(
+    ("definition", "message"),
+    [
+        ({}, "SCHEMA_VALIDATION_FAILED: These fields are required: [States, StartAt] at /"),
+        ({"StartAt": "A"}, "SCHEMA_VALIDATION_FAILED: These fields are required: [States] at /"),
+        (" ", "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object"),
+        ("[]", "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object"),
+        (
+            {"StartAt": "B", "States": {"A": END}},
+            "MISSING_TRANSITION_TARGET: Missing 'StartAt' target: B at /StartAt",
+        ),
+        (
+            one({"Type": "Pass", "Next": "B"}) | {},
+            "MISSING_TRANSITION_TARGET: Missing 'Next' target: B at /States/S/Next",
+        ),
+        (
+            {"StartAt": "A", "States": {"A": END, "B": END}},
+            'MISSING_TRANSITION_TARGET: State "B" is not reachable. at /States/B',
+        ),
+        (
+            one({"Type": "Nap"}),
+            "The field 'Type' should have one of these values:"
+            " [Task, Wait, Pass, Succeed, Fail, Choice, Parallel, Map] at /States/S",
+        ),
+        (one({"Type": "Pass"}), "These fields are required: [Next] or [End] at /States/S"),
+        (one({"Type": "Task", "End": True}), "These fields are required: [Resource] at /States/S"),
+        (one(END | {"Retry": []}), "Field is not supported at /States/S/Retry"),
+        (
+            one({"Type": "Wait", "Timestamp": "2020-01-01", "End": True}),
+            "SCHEMA_VALIDATION_FAILED: String does not match RFC3339 timestamp at /States/S/Timestamp",
+        ),
+        (
+            one({"Type": "Wait", "Seconds": "1", "End": True}),
+            "Expected value of type Integer at /States/S/Seconds",
+        ),
+        (one({"Type": "Wait", "Seconds": -1, "End": True}), "Value is less than 0 at /States/S/Seconds"),
+        (one({"Type": "Wait", "End": True}), "One of these fields is required"),
+        (
+            one(END | {"Parameters": {"a": {"b.$": "nothing"}}}),
+            "The value for the field 'b.$' must be a valid JSONPath or a valid intrinsic function call"
+            " at /States/S/Parameters/a",
+        ),
+        (one(END | {"InputPath": "x"}), "Value is not a valid JSONPath at /States/S/InputPath"),
+        (one(END | {"ResultPath": "$.a[*]"}), "Value is not a valid Reference Path at /States/S/ResultPath"),
+        (one(END | {"Assign": {"states": 1}}), "'states' is not a valid variable name at /States/S/Assign"),
+        (
+            one({"Type": "Task", "Resource": "f", "End": True}),
+            "The resource provided f is not recognized. The value is not a valid resource ARN,"
+            " or the resource is not available in this region. at /States/S/Resource",
+        ),
+        (
+            one({"Type": "Task", "Resource": INVOKE, "Parameters": {}, "End": True}),
+            "The field 'FunctionName' is required but was missing at /States/S/Parameters",
+        ),
+        (
+            one({"Type": "Task", "Resource": FUNCTION, "Credentials": {}, "End": True}),
+            "The field 'RoleArn' is required but was missing at /States/S/Credentials",
+        ),
+        (
+            one({"Type": "Task", "Resource": FUNCTION, "End": True,
+                 "Retry": [{"ErrorEquals": ["States.ALL"]}, {"ErrorEquals": ["A"]}]}),
+            "'States.ALL' can only appear alone, and in the last place at /States/S/Retry[0]/ErrorEquals",
+        ),
+        (
+            one({"Type": "Task", "Resource": FUNCTION, "End": True,
+                 "Catch": [{"ErrorEquals": ["A"], "Next": "X"}]}),
+            "Missing 'Next' target: X at /States/S/Catch[0]/Next",
+        ),
+        (one({"Type": "Choice", "Choices": []}), "Value cannot be empty at /States/S/Choices"),
+        (
+            one({"Type": "Parallel", "End": True, "Branches": [one(END)]}),
+            "DUPLICATE_STATE_NAME: Duplicate State name: S at /States/S/Branches[0]/States/S",
+        ),
+        (
+            {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}}},
+            "MISSING_END_STATE: No state reachable from 'StartAt' ends the execution at /States",
+        ),
+    ],
+)  # fmt: skip
+def test_a_broken_definition_is_refused_in_these_words(definition: Any, message: str) -> None:
+    assert message in refusals(definition)
+
+
+@pytest.mark.parametrize(
+    ("definition", "feature"),
+    [
+        (one(END) | {"QueryLanguage": "JSONata"}, "QueryLanguage 'JSONata'"),
+        (one(END | {"QueryLanguage": "JSONata"}), "QueryLanguage 'JSONata'"),
+        (
+            one({"Type": "Map", "End": True, "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED"}}}),
+            "A Map of Mode 'DISTRIBUTED'",
+        ),
+        (
+            one({"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "End": True}),
+            "The service integration pattern '.sync:2'",
+        ),
+        (
+            one({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken", "End": True}),
+            "The service integration pattern '.waitForTaskToken'",
+        ),
+        (
+            one(
+                {"Type": "Task", "Resource": "arn:aws:states:us-east-1:000000000000:activity:a", "End": True}
+            ),
+            "An activity",
+        ),
+        (
+            one({"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:s3:getObject", "End": True}),
+            "The service integration 'aws-sdk:s3:getObject'",
+        ),
+    ],
+)
+def test_what_the_interpreter_lacks_is_refused_by_name(definition: Any, feature: str) -> None:
+    assert f"NOT_SUPPORTED: {feature} is not supported by this cloud yet" in refusals(definition)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    told = refusals({"StartAt": "A", "States": {"A": {"Type": "Pass"}, "B": {"Type": "Nap"}}})
+    assert "/States/A" in told
+    assert "/States/B" in told
+
+
+def test_the_variables_that_states_read_are_found() -> None:
+    inner = {"StartAt": "In", "States": {"In": END | {"Parameters": {"q.$": "States.Format('{}', $b)"}}}}
+    definition = {
+        "StartAt": "A",
+        "States": {
+            "A": {"Type": "Pass", "Assign": {"b": "$not"}, "Next": "M"},
+            "M": {"Type": "Map", "ItemsPath": "$a.x", "ItemProcessor": inner, "End": True},
+        },
+    }
+    assert variable_references(json.dumps(definition)) == {"M": ["a"], "In": ["b"]}

@@ -1,0 +1,109 @@
+"""JSONPath in Step Functions' dialect."""
+
+from typing import Any
+
+import pytest
+
+from scones.cloud.asl.paths import PathError, compile_path, insert
+
+DOCUMENT = {
+    "a": {"b": [10, 20, 30], "c": None},
+    "dash-ed": 1,
+    'k with "quotes"': 2,
+    "it's": 3,
+    "users": [{"status": 0, "n": "x"}, {"status": 1, "n": "y"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("$", DOCUMENT),
+        ("$.a.b[1]", 20),
+        ("$['a']['b'][0]", 10),
+        ('$["a"].c', None),
+        ("$.a.b[-1]", 30),
+        ("$.dash-ed", 1),
+        ("$['k with \"quotes\"']", 2),
+        (r"$['it\'s']", 3),
+    ],
+)
+def test_a_definite_path_gives_the_value_itself(path: str, value: Any) -> None:
+    assert compile_path(path).find(DOCUMENT) == value
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("$.a.b[*]", [10, 20, 30]),
+        ("$.a.b[0:2]", [10, 20]),
+        ("$.a.b[0,2]", [10, 30]),
+        ("$.users[?(@.status == 0)]", [{"status": 0, "n": "x"}]),
+        ("$.users[?(@.status == 9)]", []),
+        ("$.users[*].n", ["x", "y"]),
+        ("$..n", ["x", "y"]),
+        ("$.no.such[1:5].thing", []),
+        ("$.dash-ed[*]", []),
+    ],
+)
+def test_an_indefinite_path_always_gives_a_list(path: str, values: list[Any]) -> None:
+    assert compile_path(path).find(DOCUMENT) == values
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("$.x", "No results for path: $['x']"),
+        ("$.a.x", "No results for path: $['a']['x']"),
+        ("$.x.y", "Missing property in path $['x']"),
+        ("$.a.b[9]", "Index out of bounds when evaluating path $['a']['b'][9]"),
+        ("$.users.length()", "No results for path: $.users.length()"),
+    ],
+)
+def test_a_path_that_leads_nowhere_says_why(path: str, reason: str) -> None:
+    with pytest.raises(PathError) as problem:
+        compile_path(path).find(DOCUMENT)
+    assert str(problem.value) == reason
+
+
+@pytest.mark.parametrize("text", ["", "a.b", "$.", "$..", "$.a b", "$.a[", "$[", "$.a..", "$.a[?(]", " $.a"])
+def test_what_is_no_path_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a path"):
+        compile_path(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "variable"),
+    [("$.a", "input", ""), ("$$.Execution.Id", "context", ""), ("$name[0].x", "variable", "name")],
+)
+def test_a_path_starts_at_the_input_the_context_or_a_variable(text: str, source: str, variable: str) -> None:
+    path = compile_path(text)
+    assert (path.source, path.variable) == (source, variable)
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "result"),
+    [
+        ({"x": 1}, "$.a", {"x": 1, "a": "new"}),
+        ({}, "$.a.b", {"a": {"b": "new"}}),
+        ({"a": {"c": 1}}, "$.a.b", {"a": {"c": 1, "b": "new"}}),
+        ({"a": [1, 2]}, "$.a[1]", {"a": [1, "new"]}),
+        ({"x": 1}, "$", "new"),
+    ],
+)
+def test_inserting_makes_missing_objects_and_keeps_the_rest(root: Any, path: str, result: Any) -> None:
+    assert insert(root, compile_path(path), "new") == result
+
+
+def test_inserting_changes_no_document_in_place() -> None:
+    root = {"a": {"b": 1}}
+    insert(root, compile_path("$.a.b"), 2)
+    assert root == {"a": {"b": 1}}
+
+
+@pytest.mark.parametrize(
+    ("root", "path"), [(1, "$.a"), ({"a": 1}, "$.a.b"), ({"a": [1]}, "$.a[5]"), ([], "$.a")]
+)
+def test_inserting_through_something_else_fails(root: Any, path: str) -> None:
+    with pytest.raises(PathError):
+        insert(root, compile_path(path), "new")
