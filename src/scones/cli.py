@@ -353,7 +353,7 @@ def monitor(work: _Workplace, since: str | None, wait: float) -> None:
 @_options(_DATA, _TRAINING, _ENDPOINT, _CAPTURE, _THRESHOLD, _SEED, _REPORT)
 @click.option("--sample", type=click.IntRange(min=1), help="Images sent through the state machine.  [40]")
 @click.option("--capture-wait", "capture_wait_s", type=click.FloatRange(min=0), metavar="SECONDS",
-              help="Longest wait for captures (SCONES_CAPTURE_WAIT).  [150]")  # fmt: skip
+              help="Longest wait for captures (SCONES_CAPTURE_WAIT).  [75, on AWS 180]")  # fmt: skip
 def run(work: _Workplace) -> None:
     """Everything in order, ending with a report. Starts the local cloud if none answers; repeat to resume."""
     from scones.workflow.run import run

@@ -357,4 +357,29 @@ def exec_(state_dir: Path, command: tuple[str, ...]) -> None:
         raise click.ClickException(f"cannot run {command[0]}: {error.strerror}") from error
 
 
-cloud_commands: list[click.Command] = [up, down, status, env, exec_]
+@click.command()
+def operations() -> None:
+    """Print, as Markdown, which operations of which services the local cloud implements."""
+    import tempfile
+
+    from scones.cloud.runtime import running
+    from scones.cloud.settings import CloudSettings
+
+    async def table(folder: str) -> list[tuple[str, str, bool]]:
+        async with running(CloudSettings(state_dir=Path(folder), port=0)) as cloud:
+            return [(row.service, row.operation, row.implemented) for row in cloud.operations()]
+
+    with tempfile.TemporaryDirectory() as folder:
+        rows = asyncio.run(table(folder))
+    click.echo(
+        "# Operations\n\nWritten by `scones operations`. What is absent answers `NotImplemented`, by name."
+    )
+    for service in dict.fromkeys(row[0] for row in rows):
+        every = [(name, done) for owner, name, done in rows if owner == service]
+        done = [name for name, implemented in every if implemented]
+        click.echo(f"\n## {service}\n\n{len(done)} of {len(every)}:\n")
+        for name in done:
+            click.echo(f"- {name}")
+
+
+cloud_commands: list[click.Command] = [up, down, status, env, exec_, operations]

@@ -258,6 +258,7 @@ def test_dry_run_update_changes_nothing(aws: LocalAWS) -> None:
     after = client.get_function_configuration(FunctionName=name)
     assert (after["CodeSha256"], after["RevisionId"]) == (before["CodeSha256"], before["RevisionId"])
     assert result(client.invoke(FunctionName=name)) == "hello"
+    assert len(list((aws.state_dir / "lambda/code" / name).iterdir())) == 1
 
 
 def test_versions_are_frozen_copies(aws: LocalAWS) -> None:

@@ -1,4 +1,4 @@
-"""The workflow's steps against a cloud over a socket: each makes what it says, and repeating it makes nothing more."""
+"""The workflow's steps over a socket: each makes what it says, and repeating it makes nothing more."""
 
 import json
 from collections.abc import Iterator
@@ -41,7 +41,11 @@ def picture_folder(place: Path, train: int, test: int) -> Path:
 
 def workplace(cloud: LocalAWS, data: Path, **settings: Any) -> Aws:
     word = uuid4().hex[:8]
-    chosen = {"bucket": f"pictures-{word}", "endpoint_name": f"endpoint-{word}", "workers": 4} | settings
+    chosen: dict[str, Any] = {
+        "bucket": f"pictures-{word}",
+        "endpoint_name": f"endpoint-{word}",
+        "workers": 4,
+    } | settings
     return Aws(Settings(endpoint_url=cloud.url, data=str(data), data_given=True, **chosen))
 
 

@@ -5,6 +5,7 @@ above it; SCONES_AWS_RECORDINGS the folder whose `executions/` holds exports of 
 virtual: when nothing is left to do, the loop's clock jumps to the next timer.
 
 `asl_passing.txt` lists what is known to pass; a case that leaves the list is a failure.
+SCONES_ASL_RECORD=1 writes the list anew.
 """
 
 import asyncio

@@ -109,6 +109,7 @@ class Gateway:
                 "NotImplemented", f"The service {service} has no operation '{operation}'.", status=501
             )
         op = spec.operation(operation)
+        self._entry(op)
         refuse_unknown(op, request)
         validate(op, request)
         context = Context(
@@ -160,6 +161,7 @@ class Gateway:
         incoming = Incoming(
             labels=route.labels, query=query, headers=plain_headers(request.headers), body=content
         )
+        self._entry(operation)
         wire = parse(operation, route.protocol, incoming)
         validate(operation, wire)
         context = Context(
@@ -232,7 +234,8 @@ class Gateway:
             self._handlers[key] = handler and (handler, inspect.iscoroutinefunction(handler))
         return self._handlers[key]
 
-    async def _run(self, operation: OperationSpec, wire: Wire, context: Context) -> Wire:
+    def _entry(self, operation: OperationSpec) -> tuple[Handler, bool]:
+        """The handler, or a refusal that names what is missing. SDKs don't retry a 501."""
         entry = self._handler(operation.service.name, operation.name)
         if entry is None:
             raise ServiceError(
@@ -240,7 +243,10 @@ class Gateway:
                 f"This cloud does not implement {operation.service.name} {operation.name}.",
                 status=501,
             )
-        handler, waits = entry
+        return entry
+
+    async def _run(self, operation: OperationSpec, wire: Wire, context: Context) -> Wire:
+        handler, waits = self._entry(operation)
         if waits:
             reply = await handler(wire, context)
         else:

@@ -137,6 +137,7 @@ class Cloud:
         gateway = Gateway(db=database, clock=clock, ids=ids, settings=settings, credentials=sts.credentials)
         server = Server(gateway, settings)
         settings = replace(settings, port=server.bind())
+        self._stack.push_async_callback(server.close)  # again after the services, to stop requests first
         self.url = _url(settings.host, settings.port)
         self.operations = gateway.table
         common: dict[str, Any] = {"db": database, "clock": clock, "ids": ids, "settings": settings}

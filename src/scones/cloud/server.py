@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 _CHUNK_BYTES = 256 * 1024
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 600  # SDKs pool connections for minutes; one closed under them costs a retry.
-_GRACE_S = 5  # How long requests under way may take to end when the cloud closes.
+_GRACE_S = 3  # How long requests under way may take to end when the cloud closes.
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -125,21 +125,22 @@ class Server:
                 listener.close()
             return
         await server.shutdown(sockets=[listener])
-        for connection in list(server.server_state.connections):
-            connection.transport.abort()
         if tasks := list(server.server_state.tasks):
             await asyncio.wait(tasks, timeout=_GRACE_S)
+        for connection in list(server.server_state.connections):
+            connection.transport.close()
 
     async def _application(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         body = _Body(receive, scope["headers"])
         try:
             response = await self._gateway.handle(_request(scope, body))
-            await _reply(response, scope["method"], body, send)
         except ClientGoneError:
             _log.debug("the client left", extra={"action": "client_gone"})
+            return
         except asyncio.CancelledError:
             # The cloud is closing. A 503 tells clients to try again, which is what they should do.
-            await _reply(HttpResponse(status=503), scope["method"], body, send)
+            response = HttpResponse(status=503)
+        await _reply(response, scope["method"], body, send)
 
 
 class _Body:

@@ -88,18 +88,18 @@ def await_delivery(aws: Aws, last: datetime, progress: Progress, *, longest_s: f
     """Wait until captures of inferences up to `last` have been delivered; returns whether they surely have.
 
     A capture file is delivered about a minute after its first record and takes up every record until then,
-    so a file delivered after `last` closes what came before it.
+    so a file delivered after `last` closes what came before it. S3 tells whole seconds: a file of the very
+    second of `last` may have come before it, and settles the matter only when no other follows in time.
     """
-    deadline = time.monotonic() + longest_s
+    deadline, second = time.monotonic() + longest_s, _second(last)
     with progress.bar("waiting for captures (delivered about 60 s after the first)", None) as advance:
         while True:
-            if any(
-                delivered >= _second(last) for delivered in _objects(aws, last - timedelta(hours=1)).values()
-            ):
+            delivered = max(_objects(aws, last - timedelta(hours=1)).values(), default=None)
+            if delivered and delivered > second:
                 return True
             left = deadline - time.monotonic()
             if left <= 0:
-                return False
+                return delivered == second
             advance(0, note=f"{math.ceil(left / 10) * 10} s at most")
             time.sleep(min(2 * aws.settings.poll_s, left))
 

@@ -146,11 +146,12 @@ def _current(aws: Aws, data: Etl, progress: Progress) -> dict[str, Any]:
 
 def _monitor(aws: Aws, started: datetime, evaluated: Evaluate, progress: Progress) -> Monitor:
     settings = aws.settings
-    if settings.capture_percent and settings.capture_wait_s > 0:
-        delivered = await_delivery(aws, evaluated.finished, progress, longest_s=settings.capture_wait_s)
+    longest_s = settings.longest_capture_wait_s
+    if settings.capture_percent and longest_s > 0:
+        delivered = await_delivery(aws, evaluated.finished, progress, longest_s=longest_s)
         if not delivered:
             progress.warn(
-                f"some captures may still be on their way after {settings.capture_wait_s:g} s; "
+                f"some captures may still be on their way after {longest_s:g} s; "
                 "`scones monitor` shows them later"
             )
     return monitor(aws, progress, since=started)

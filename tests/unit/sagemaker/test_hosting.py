@@ -399,6 +399,7 @@ def test_duplicates_and_strangers_are_refused_in_the_words_of_aws(tmp_path: Path
                 await said("CreateEndpoint", EndpointName="N", EndpointConfigName="X")
                 == f'Could not find endpoint configuration "{prefix}:endpoint-config/x".'
             )
+            cloud.objects.stored["bucket", "none.tar.gz.old"] = b""
             container = {"Image": IMAGE, "ModelDataUrl": "s3://bucket/none.tar.gz"}
             assert (
                 await said("CreateModel", ModelName="N", PrimaryContainer=container)

@@ -71,7 +71,7 @@ def test_a_job_trains_on_its_channels_and_leaves_its_model_in_s3(tmp_path: Path)
             (((group, stream), lines),) = cloud.logs.lines.items()
             assert group == "/aws/sagemaker/TrainingJobs"
             assert stream.startswith("Job-1/algo-1-")
-            assert lines[:2] == ["Epoch[0] Validation-accuracy=0.500000", " "]
+            assert lines[:3] == ["Epoch[0] Validation-accuracy=0.500000", "  0%\r100%", " "]
             assert not list((tmp_path / "sagemaker/training").glob("*"))
 
     run(scenario())

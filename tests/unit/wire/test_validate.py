@@ -95,3 +95,11 @@ def test_requests_from_within_may_not_invent_members() -> None:
     refuse_unknown(operation, {"Message": "m"})
     with pytest.raises(ServiceError, match="'Massage'"):
         refuse_unknown(operation, {"Massage": "m"})
+
+
+def test_a_document_of_s3_that_breaks_its_schema_is_malformed() -> None:
+    request = {"Bucket": "b", "Delete": {"Objects": [{"VersionId": "v"}]}}
+    code, message = refusal("s3", "DeleteObjects", request)
+    assert code == "MalformedXML"
+    assert "'delete.objects.1.member.key'" in message
+    assert refusal("s3", "DeleteObjects", {"Delete": {"Objects": []}})[0] == "InvalidArgument"

@@ -1,7 +1,8 @@
 """A Lambda runtime for machines for which AWS publishes none: asks the Runtime API, calls the handler.
 
-`python -u lambda_runtime.py HANDLER` (unbuffered: a line must be out before its answer), with the environment of AWS Lambda. What a function and its caller
-can observe (context, error shapes, log lines) is what AWS's own client for Python does.
+`python -u lambda_runtime.py HANDLER`, with the environment of AWS Lambda; unbuffered, because a line
+must be out before its answer. What a function and its caller can observe (context, error shapes, log
+lines) is what AWS's own client for Python does.
 Standard library only: this file runs in somebody else's interpreter.
 Source: Lambda Developer Guide, "Using the Lambda runtime API" and "Lambda context object in Python".
 """

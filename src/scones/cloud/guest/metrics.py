@@ -17,7 +17,7 @@ def main(log: str, definitions: str) -> None:
     with Path(definitions).open(encoding="utf-8") as file:
         patterns = [(d["Name"], re.compile(d["Regex"])) for d in json.load(file)]
     found: dict[str, tuple[float, int]] = {}
-    with Path(log).open(encoding="utf-8", errors="replace") as lines:
+    with Path(log).open(encoding="utf-8", errors="replace", newline="\n") as lines:
         for line in lines:
             stamp, _, text = line.rstrip("\n").partition("\t")
             for name, pattern in patterns:

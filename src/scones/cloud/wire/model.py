@@ -48,6 +48,14 @@ class OperationSpec:
         return f"{self.service.name}.{self.name}"
 
     @cached_property
+    def document(self) -> str | None:
+        """The member that is an XML document of its own."""
+        member = self.input.serialization.get("payload") if self.input else None
+        if member is None or self.input is None or self.service.protocol != "rest-xml":
+            return None
+        return str(member) if isinstance(self.input.members[member], StructureShape) else None
+
+    @cached_property
     def streaming_member(self) -> str | None:
         """The member that carries a request body too long to hold in memory."""
         if self.input is None:

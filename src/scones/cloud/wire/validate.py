@@ -41,7 +41,10 @@ def validate(operation: OperationSpec, request: Wire) -> None:
     _plan(operation)(request, "", report)
     if report:
         count = f"{len(report)} validation error{'s' if len(report) > 1 else ''} detected: "
-        raise ServiceError(validation_code(operation), count + "; ".join(report))
+        code = validation_code(operation)
+        if operation.document and any(f"at '{_lower(operation.document)}." in text for text in report):
+            code = "MalformedXML"
+        raise ServiceError(code, count + "; ".join(report))
 
 
 def refuse_unknown(operation: OperationSpec, request: Wire) -> None:

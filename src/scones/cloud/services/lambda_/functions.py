@@ -1,6 +1,8 @@
 """Operations on functions, their code, their configuration and their versions."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from scones.cloud.ports import Clock, Context, Ids, Spawn, Wire
@@ -49,7 +51,7 @@ class Functions:
         chosen = configuration.created(request, name=name)
         if self._store.function(name):
             raise _exists(name)
-        async with self._codes.received(name, request["Code"]) as package:
+        async with self._received(name, request["Code"]) as package:
             with self._db.transaction():
                 if self._store.function(name):
                     raise _exists(name)
@@ -77,7 +79,7 @@ class Functions:
         self._matching(self._latest(named.name), request)
         if request.get("PublishTo"):
             raise invalid("PublishTo not supported here")
-        async with self._codes.received(named.name, request) as package:
+        async with self._received(named.name, request) as package:
             with self._db.transaction():
                 latest = self._latest(named.name)
                 self._matching(latest, request)
@@ -89,7 +91,6 @@ class Functions:
                     return changed.describe(self._place)
                 self._save(changed)
                 shown = self._publish(changed) if request.get("Publish") else changed
-        self._codes_changed(named.name)
         return shown.describe(self._place)
 
     def update_function_configuration(self, request: Wire, context: Context) -> Wire:
@@ -256,6 +257,15 @@ class Functions:
         )
         self._store.save_version(published)
         return published
+
+    @asynccontextmanager
+    async def _received(self, name: str, source: Wire) -> AsyncIterator[Package]:
+        """Code in its folder; when the block ends, what no version names is deleted."""
+        try:
+            async with self._codes.received(name, source) as package:
+                yield package
+        finally:
+            self._codes_changed(name)
 
     def _codes_changed(self, name: str) -> None:
         self._codes.collect(name, self._store.codes(name))

@@ -65,7 +65,7 @@ class Fleet:
     def choose(self, draw: random.Random) -> Variant:
         """A variant at random, by weight."""
         weights = [variant.spec.weight for variant in self.variants]
-        return draw.choices(self.variants, weights)[0]
+        return draw.choices(self.variants, weights if any(weights) else None)[0]
 
     def variant(self, name: str) -> Variant | None:
         return next((variant for variant in self.variants if variant.spec.name == name), None)

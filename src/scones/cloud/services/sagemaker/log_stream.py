@@ -62,7 +62,11 @@ class LogStream:
         if text.strip():
             self._tail.append(text)
         if self._also:
-            self._also(self._last, text)
+            try:
+                self._also(self._last, text)
+            except OSError as error:  # a full disk is no reason to stop reading
+                _log.warning("the log file of %s ends here: %s", self.stream, error)
+                self._also = None
         # CloudWatch Logs takes no empty message, but an empty line is worth seeing.
         self._events.append(({"timestamp": self._last, "message": text or " "}, size := len(raw) + 26))
         self._buffered += size

@@ -99,7 +99,10 @@ class Models:
         return model
 
     async def _check_data(self, source: ModelSource | None) -> None:
-        if source and not await any_object(self._call, S3Uri.parse(source.url, "ModelDataUrl")):
+        if not source:
+            return
+        uri = S3Uri.parse(source.url, "ModelDataUrl")
+        if not await any_object(self._call, uri, exact=source.archive):
             raise invalid(f"Could not find model data at {source.url}.")
 
 

@@ -181,7 +181,7 @@ class Trainer:
 
     async def _execute(self, run: _Run, job: TrainingJob) -> tuple[int, str]:
         """Run the process to its end; returns its exit code and last log line."""
-        with run.folder.log.open("w", encoding="utf-8") as file:
+        with run.folder.log.open("w", encoding="utf-8", newline="\n") as file:
             log = LogStream(
                 call=self._call,
                 clock=self._clock,

@@ -26,13 +26,16 @@ class TransferError(Exception):
     """Something could not be brought from or to S3; the message is for the job's owner."""
 
 
-async def any_object(call: Call, uri: S3Uri) -> bool:
-    """Is there anything under a prefix?"""
+async def any_object(call: Call, uri: S3Uri, *, exact: bool = False) -> bool:
+    """Is there anything under a prefix, or with `exact` an object of that very key?"""
     try:
         reply = await call("s3", "ListObjectsV2", {"Bucket": uri.bucket, "Prefix": uri.key, "MaxKeys": 1})
     except ServiceError:
         return False
-    return bool(reply.get("Contents"))
+    contents = reply.get("Contents", ())
+    if exact:  # keys come in order, and a key is the first of all that begin with it
+        return bool(contents) and contents[0]["Key"] == uri.key
+    return bool(contents)
 
 
 async def download(call: Call, uri: S3Uri, target: Path) -> None:

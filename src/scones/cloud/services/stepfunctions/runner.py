@@ -217,7 +217,6 @@ class Runner:
             for live in batch:
                 self._discard(live)
             raise
-        self._faults.reach("stepfunctions.turn.journaled")
         for live, commands in made:
             self._perform(live, commands)
 
@@ -270,6 +269,8 @@ class Runner:
     # Commands -------------------------------------------------------------------------------------
 
     def _perform(self, live: _Live, commands: list[Command]) -> None:
+        """Act on a turn that is durable. Everything here may happen again after a crash."""
+        self._faults.reach("stepfunctions.turn.journaled")
         for command in commands:
             match command:
                 case Invoke():
