@@ -282,9 +282,10 @@ def execute(
 
 
 def _show_executions(work: _Workplace, result: "Execute") -> None:
-    from scones.workflow.terminal import outcome
+    from scones.workflow.terminal import ROWS, outcome
 
-    if not work.json:
+    seen = work.terminal.console.is_terminal and sys.stdout.isatty() and len(result.executions) <= ROWS
+    if not work.json and not seen:
         for execution in result.executions:
             what = execution.keys[0] if len(execution.keys) == 1 else f"{len(execution.keys)} images"
             click.echo(f"{what}\t{execution.verdict}\t{' > '.join(execution.states)}\t{outcome(execution)}")

@@ -115,7 +115,7 @@ def execute(
             while waiting and len(running) < aws.settings.workers:
                 running.append(_start(aws, arn, waiting.pop()))
             for execution in running:
-                _look(aws, execution)
+                _look(aws, execution, follow=show is not None)
                 if execution.ended:
                     advance(1, note=f"{execution.keys[0]}: {execution.verdict}")
                 if show:
@@ -166,12 +166,14 @@ def _start(aws: Aws, machine: str, execution: Execution) -> Execution:
     return execution
 
 
-def _look(aws: Aws, execution: Execution) -> None:
+def _look(aws: Aws, execution: Execution, *, follow: bool) -> None:
+    """Bring it up to date; follow: its states too while it runs, which costs a request more."""
     reply = aws.client("stepfunctions").describe_execution(executionArn=execution.arn)
     execution.status = reply["status"]
     execution.started, execution.stopped = reply["startDate"], reply.get("stopDate")
-    if execution.ended:
+    if execution.ended or follow:
         execution.states = tuple(entered(_history(aws, execution.arn)))
+    if execution.ended:
         execution.error, execution.cause = reply.get("error", ""), reply.get("cause", "")
         if "output" in reply:
             execution.output = _without_picture(json.loads(reply["output"]))

@@ -128,7 +128,7 @@ def _current(aws: Aws, data: Etl, progress: Progress) -> dict[str, Any]:
         "hyperparameters": dict(settings.hyperparameters),
     }
     found = store.get(aws, store.CURRENT_RUN)
-    if found and found["status"] == "open" and found["fixed"] == fixed:
+    if found and found.get("status") == "open" and found.get("fixed") == fixed:
         progress.say(f"continuing run {found['run_id']}, which was cut short")
         return found
     now = datetime.now(UTC)

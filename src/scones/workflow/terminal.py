@@ -14,10 +14,11 @@ from rich.table import Table
 from scones.workflow.execute import Execution
 from scones.workflow.progress import Advance
 
-__all__ = ["Terminal", "live_executions"]
+__all__ = ["ROWS", "Terminal", "execution_table", "live_executions", "outcome"]
 
 _EVERY_S = 5.0  # between two plain lines about one bar
-_ROWS = 20
+ROWS = 20
+"""Executions that the live table shows."""
 
 
 class Terminal:
@@ -98,7 +99,7 @@ def live_executions(console: Console) -> Iterator[Callable[[Sequence[Execution]]
         yield lambda executions: live.update(execution_table(executions), refresh=True)
 
 
-def execution_table(executions: Sequence[Execution], rows: int | None = _ROWS) -> Table:
+def execution_table(executions: Sequence[Execution], rows: int | None = ROWS) -> Table:
     """rows: at most so many, those that moved last; None: all."""
     ended = sum(execution.ended for execution in executions)
     table = Table(title=f"{ended} of {len(executions)} executions have ended", title_justify="left")
