@@ -92,6 +92,7 @@ def test_the_notebook_tells_the_whole_story(aws: LocalAWS, tmp_path: Path) -> No
         "SCONES_NOTEBOOK_IMAGES": "60",
         "SCONES_NOTEBOOK_EPOCHS": "2",
         "SCONES_NOTEBOOK_EXECUTIONS": "30",
+        "SCONES_NOTEBOOK_PAUSE_S": "0.1",
         "SCONES_NOTEBOOK_QUIET_S": "4",
     }
     notebook = execute(tmp_path, variables)
