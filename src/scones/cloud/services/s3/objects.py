@@ -4,8 +4,8 @@ from typing import Any
 
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Clock, Context, Wire
-from scones.cloud.services.s3.bodies import MAX_PUT_BYTES
-from scones.cloud.services.s3.checksums import FULL_OBJECT, Declared, algorithm_named, declared
+from scones.cloud.services.s3.bodies import MAX_PUT_BYTES, Received
+from scones.cloud.services.s3.checksums import FULL_OBJECT, Algorithm, Declared, algorithm_named, declared
 from scones.cloud.services.s3.conditions import (
     Span,
     WriteCondition,
@@ -60,18 +60,8 @@ class Objects:
         expected = declared(request, context.headers)
         received = await self._shelf.bodies.receive(request.get("Body") or b"", expected)
         algorithm = expected.algorithm
-        stored = Object(
-            bucket=bucket,
-            key=key,
-            body=received.body,
-            etag=received.md5,
-            modified=milliseconds(self._clock.now()),
-            storage_class=kind,
-            checksum_algorithm=algorithm.name if algorithm else None,
-            checksum=received.checksum,
-            checksum_type=FULL_OBJECT if algorithm else None,
-            properties=properties,
-        )
+        facts = {"bucket": bucket, "key": key, "storage_class": kind, "properties": properties}
+        stored = self._whole(received, algorithm, **facts)
         self._shelf.place(stored, condition)
         return {"ETag": quoted(stored.etag)} | stored.checksums() | encryption(properties)
 
@@ -92,21 +82,23 @@ class Objects:
         received = await self._shelf.bodies.receive(
             self._shelf.bodies.open(source.body), Declared(algorithm=algorithm)
         )
-        stored = Object(
-            bucket=bucket,
-            key=key,
-            body=received.body,
-            etag=received.md5,
-            modified=milliseconds(self._clock.now()),
-            storage_class=kind,
-            checksum_algorithm=algorithm.name if algorithm else None,
-            checksum=received.checksum,
-            checksum_type=FULL_OBJECT if algorithm else None,
-            properties=properties,
-        )
+        facts = {"bucket": bucket, "key": key, "storage_class": kind, "properties": properties}
+        stored = self._whole(received, algorithm, **facts)
         self._shelf.place(stored, condition)
         result = {"ETag": quoted(stored.etag), "LastModified": instant(stored.modified)}
         return {"CopyObjectResult": result | stored.checksums()} | encryption(properties)
+
+    def _whole(self, received: Received, algorithm: Algorithm | None, **facts: Any) -> Object:
+        """The row of a body that came in one piece; facts: what else the object has."""
+        return Object(
+            body=received.body,
+            etag=received.md5,
+            modified=milliseconds(self._clock.now()),
+            checksum_algorithm=algorithm.name if algorithm else None,
+            checksum=received.checksum,
+            checksum_type=FULL_OBJECT if algorithm else None,
+            **facts,
+        )
 
     def find_source(self, request: Wire, context: Context) -> Object:
         """The object that a copy reads, its conditions met."""
