@@ -318,6 +318,11 @@ def test_instances_are_processes_up_to_a_limit(tmp_path: Path) -> None:
     run(scenario())
 
 
+def children() -> set[psutil.Process]:
+    """This test process's descendants; other tests' clouds may own some of them."""
+    return set(psutil.Process().children(recursive=True))
+
+
 def test_an_endpoint_outlives_its_config_its_model_and_its_data(tmp_path: Path) -> None:
     async def scenario() -> None:
         cloud = Harness(tmp_path)
@@ -327,13 +332,15 @@ def test_an_endpoint_outlives_its_config_its_model_and_its_data(tmp_path: Path) 
             await cloud.do("DeleteEndpointConfig", EndpointConfigName="e")
             await cloud.do("DeleteModel", ModelName="e")
             cloud.objects.stored.clear()
+        others = children()
         async with started(cloud):  # and a restart: requests wait until it answers again
             assert (await cloud.endpoint("e"))["EndpointStatus"] == "InService"
             assert (await tell(cloud, "e"))["model"] == ["weights.bin"]
-            processes = [p.pid for p in psutil.Process().children(recursive=True)]
+            processes = children() - others
+            assert processes
             await cloud.delete("e")
             for _ in range(1000):  # the kernel takes a moment to forget a process
-                if not any(psutil.pid_exists(pid) for pid in processes):
+                if not any(process.is_running() for process in processes):
                     break
                 await asyncio.sleep(0.01)
             else:
