@@ -233,6 +233,35 @@ def test_delete_objects_in_quiet(s3: Any, bucket: str) -> None:
 
 
 @pytest.mark.aws_portable
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"x-amz-checksum-crc32": "AAAAAA=="}, "BadDigest"),
+        ({"x-amz-checksum-crc32": "AA=="}, "InvalidRequest"),
+        ({"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}, "BadDigest"),
+        ({}, "InvalidRequest"),
+    ],
+)
+def test_a_deletion_with_a_wrong_checksum_deletes_nothing(
+    aws: LocalAWS, bucket: str, headers: dict[str, str], code: str
+) -> None:
+    s3 = aws.client("s3")
+    s3.put_object(Bucket=bucket, Key="a", Body=b"")
+
+    def falsify(request: Any, **_: Any) -> None:
+        for name in ("x-amz-checksum-crc32", "x-amz-sdk-checksum-algorithm"):
+            del request.headers[name]
+        for name, value in headers.items():
+            request.headers[name] = value
+
+    s3.meta.events.register("before-sign.s3.DeleteObjects", falsify)
+    with pytest.raises(ClientError) as caught:
+        s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "a"}]})
+    assert failure(caught) == (code, 400)
+    assert keys([s3.list_objects_v2(Bucket=bucket)]) == ["a"]
+
+
+@pytest.mark.aws_portable
 def test_a_copy_with_new_metadata(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=LARGE[:50_000], Metadata={"a": "1"})
     source = {"Bucket": bucket, "Key": "k"}

@@ -170,6 +170,7 @@ class Gateway:
             region=self._settings.region,
             access_key=identity.access_key,
             headers=dict(request.headers),
+            body=body or b"",
         )
         reply = await self._run(operation, wire, context)
         return serialize(operation, route.protocol, reply, trace.request_id)

@@ -32,13 +32,17 @@ Wire = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Who asks, and under which request id; headers are lower-cased and only for what no model carries."""
+    """Who asks, and under which request id.
+
+    headers (names in lower case) and body (where it was read whole) are only for what no model carries.
+    """
 
     request_id: str
     account_id: str
     region: str
     access_key: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
 
 
 Operation = Callable[[Wire, Context], Wire | Coroutine[Any, Any, Wire]]

@@ -24,6 +24,7 @@ __all__ = [
     "checksum_members",
     "declared",
     "upload_checksum_type",
+    "verify_document",
     "whole_checksum",
 ]
 
@@ -168,6 +169,31 @@ def declared(request: Wire, headers: Mapping[str, str], default: Algorithm | Non
         raise ServiceError("InvalidRequest", "Value for x-amz-sdk-checksum-algorithm header is invalid.")
     value = None if text is None else _decoded(algorithm, text)
     return Declared(algorithm=algorithm, value=value, trailer=bool(trailers), md5=md5)
+
+
+def verify_document(body: bytes, request: Wire, headers: Mapping[str, str]) -> None:
+    """Hold a request's XML document against its checksum headers, which no model carries.
+
+    S3 refuses such a request without a checksum. Raises InvalidRequest, InvalidDigest or BadDigest.
+    """
+    named = {
+        f"Checksum{algorithm.name}": headers[algorithm.header]
+        for algorithm in ALGORITHMS.values()
+        if algorithm.header in headers
+    }
+    if not named and "content-md5" not in headers:
+        raise ServiceError(
+            "InvalidRequest",
+            "Missing required header for this request: Content-MD5 OR x-amz-checksum-*",
+        )
+    said = {"ChecksumAlgorithm": request.get("ChecksumAlgorithm"), "ContentMD5": headers.get("content-md5")}
+    expected = declared(said | named, {})
+    checksum = None
+    if expected.algorithm is not None:
+        hasher = expected.algorithm.new()
+        hasher.update(body)
+        checksum = hasher.digest()
+    expected.verify(hashlib.md5(body, usedforsecurity=False).digest(), checksum, {})
 
 
 def checksum_members(shape: Wire) -> dict[str, str]:

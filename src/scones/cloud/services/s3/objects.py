@@ -5,7 +5,14 @@ from typing import Any
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Clock, Context, Wire
 from scones.cloud.services.s3.bodies import MAX_PUT_BYTES, Received
-from scones.cloud.services.s3.checksums import FULL_OBJECT, Algorithm, Declared, algorithm_named, declared
+from scones.cloud.services.s3.checksums import (
+    FULL_OBJECT,
+    Algorithm,
+    Declared,
+    algorithm_named,
+    declared,
+    verify_document,
+)
 from scones.cloud.services.s3.conditions import (
     Span,
     WriteCondition,
@@ -151,6 +158,8 @@ class Objects:
 
     def delete_objects(self, request: Wire, context: Context) -> Wire:
         bucket = self._shelf.bucket(request, context)
+        if context.headers:  # a call from within has no document
+            verify_document(context.body, request, context.headers)
         targets: list[Wire] = request["Delete"]["Objects"]
         if not 1 <= len(targets) <= _DELETED_AT_ONCE:
             raise ServiceError(
