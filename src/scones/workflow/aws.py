@@ -96,10 +96,23 @@ class Aws:
                 "ignore_configured_endpoint_urls": self.settings.endpoint_url is None,
             }
             make: Any = self._session.client  # its stubs know a signature for each service, none for all
-            self._clients[service] = make(
-                service, endpoint_url=self.settings.endpoint_url, config=Config(**options)
-            )
+            client = make(service, endpoint_url=self.settings.endpoint_url, config=Config(**options))
+            client.meta.events.register("after-call", _refuse_a_cut_reply)
+            self._clients[service] = client
         return self._clients[service]
+
+
+def _refuse_a_cut_reply(http_response: Any, model: Any, **_: Any) -> None:
+    """Raise ConnectionClosedError for a body shorter than announced, when its server died over it.
+
+    botocore takes such a body for whole, and an empty one for a reply without members. Streams check
+    their own length.
+    """
+    announced = http_response.headers.get("content-length")
+    if announced is None or model.has_streaming_output or model.http.get("method") == "HEAD":
+        return
+    if len(http_response.content) < int(announced):
+        raise exceptions.ConnectionClosedError(endpoint_url=http_response.url)
 
 
 def code(error: exceptions.ClientError) -> str:
