@@ -65,8 +65,9 @@ class Executions:
             row = self._begin(request, target, text, name)
         await self._runner.ended(row.id)
         ended = self._store.execution_by_id(row.id)
-        if ended is None or ended.stopped_ms is None:
-            raise RuntimeError(f"{row.arn} ended without a trace")
+        if ended is None:  # its machine was deleted meanwhile, and went with it
+            arn = target.machine.arn
+            raise ServiceError("StateMachineDeleting", f"State Machine is being deleted: '{arn}'")
         self._store.delete_execution(row.id)
         return _synchronous(ended, target.machine.arn, request.get("includedData"))
 

@@ -252,6 +252,8 @@ class Runner:
     def _finish(self, id_: int, finish: Finish, now: int) -> None:
         self._store.finish_execution(id_, finish, now)
         self._store.delete_idle_machines()
+        if over := self._ended.pop(id_, None):
+            self._db.after_commit(over.set)
 
     def _give_up(self, id_: int) -> list[Command]:
         """Our own bug ends the execution, and only this one, as a failure that its history shows."""
@@ -298,8 +300,6 @@ class Runner:
                 case Finish():
                     self._live.pop(live.id, None)
                     self._forget_timers(live)
-                    if over := self._ended.pop(live.id, None):
-                        over.set()
         if live.id in self._live and live.machine.busy:
             self._wake(live)
 
