@@ -252,8 +252,11 @@ class Runner:
     def _finish(self, id_: int, finish: Finish, now: int) -> None:
         self._store.finish_execution(id_, finish, now)
         self._store.delete_idle_machines()
+        self._db.after_commit(lambda: self._tell(id_))
+
+    def _tell(self, id_: int) -> None:
         if over := self._ended.pop(id_, None):
-            self._db.after_commit(over.set)
+            over.set()
 
     def _give_up(self, id_: int) -> list[Command]:
         """Our own bug ends the execution, and only this one, as a failure that its history shows."""
