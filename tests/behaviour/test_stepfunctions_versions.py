@@ -80,6 +80,11 @@ def test_a_revision_is_published_once_and_a_number_is_never_used_again(states: A
     assert code(states.start_execution, stateMachineArn=missing) == "StateMachineDoesNotExist"
 
 
+def test_a_version_is_not_deleted_as_a_machine(states: Any, machine: str) -> None:
+    assert code(states.delete_state_machine, stateMachineArn=f"{machine}:1") == "ValidationException"
+    assert states.describe_state_machine(stateMachineArn=f"{machine}:1")["status"] == "ACTIVE"
+
+
 def test_only_the_current_revision_can_be_published(states: Any, machine: str) -> None:
     publish = states.publish_state_machine_version
     assert code(publish, stateMachineArn=machine, revisionId="INITIAL") == "ConflictException"

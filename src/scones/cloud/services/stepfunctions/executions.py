@@ -25,7 +25,7 @@ from .runner import Runner
 from .store import Store
 from .times import milliseconds, moment
 
-__all__ = ["Executions"]
+__all__ = ["Executions", "route"]
 
 _DATA = ("input", "output", "parameters")
 _FAR = 2**62

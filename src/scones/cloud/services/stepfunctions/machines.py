@@ -135,8 +135,11 @@ class StateMachines:
 
     def delete_state_machine(self, request: Wire, context: Context) -> Wire:
         """Deleting what is not there succeeds; running executions end first."""
-        parse_machine_arn(request["stateMachineArn"])
-        machine = self._store.machine(request["stateMachineArn"])
+        arn = request["stateMachineArn"]
+        parse_machine_arn(arn)
+        if split_qualifier(arn)[1]:
+            raise ServiceError("ValidationException", f"A qualified ARN names no state machine: '{arn}'")
+        machine = self._store.machine(arn)
         if machine and machine.status == "ACTIVE":
             self._store.begin_deletion(machine)
             self._store.delete_idle_machines()
