@@ -147,14 +147,12 @@ def test_a_definition_that_leads_nowhere_is_refused_on_create_and_update(states:
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        ({"type": "EXPRESS"}, "StateMachineTypeNotSupported"),
-        ({"publish": True}, "ValidationException"),
         ({"versionDescription": "x"}, "ValidationException"),
         ({"loggingConfiguration": {"level": "ALL"}}, "InvalidLoggingConfiguration"),
         ({"roleArn": "role"}, "InvalidArn"),
     ],
 )
-def test_what_would_have_no_effect_is_refused(states: Any, options: dict[str, Any], code: str) -> None:
+def test_contradictory_options_are_refused(states: Any, options: dict[str, Any], code: str) -> None:
     assert refusal(create, states=states, definition=PASS, **options)[0] == code
 
 

@@ -145,6 +145,12 @@ class Stage:
             reply: Wire = getattr(part, operation)(request, CONTEXT)
             return reply
 
+    async def wait_for(self, operation: str, **request: Any) -> Wire:
+        """The reply of an operation that answers later."""
+        part = next(part for part in self._service.parts if hasattr(part, operation))
+        reply: Wire = await getattr(part, operation)(request, CONTEXT)
+        return reply
+
     async def execute(self, name: str, definition: str, given: str) -> tuple[Wire, list[Case]]:
         """The description and the history of a finished execution."""
         machine = self.ask("create_state_machine", name=name, definition=definition, roleArn=ROLE)

@@ -8,6 +8,7 @@ from .executions import Executions
 from .machines import StateMachines
 from .runner import Runner
 from .store import Store
+from .versions import Versions
 
 __all__ = ["StepFunctions"]
 
@@ -39,9 +40,13 @@ class StepFunctions:
         )
         machines = StateMachines(store=store, clock=clock, ids=ids)
         executions = Executions(store=store, runner=self._runner, clock=clock, ids=ids)
-        self.parts: tuple[object, ...] = (machines, executions)
+        versions = Versions(store=store, clock=clock)
+        self._store = store
+        self.parts: tuple[object, ...] = (machines, versions, executions)
 
     async def start(self) -> None:
+        with self._store.transaction():
+            self._store.delete_finished_express()
         await self._runner.start()
 
     async def close(self) -> None:

@@ -1,7 +1,9 @@
 """Operations on executions and their histories."""
 
+import hashlib
 import json
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from scones.cloud.asl.journal import Event
@@ -9,14 +11,21 @@ from scones.cloud.asl.jsontext import LIMIT_BYTES, loads
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Clock, Context, Ids, Wire
 
-from .machines import find_machine, machine_fields
+from .machines import check_active, find_machine, machine_fields, no_machine
 from .paging import decode_token, encode_token, page
-from .records import ExecutionRow, check_name, parse_execution_arn
+from .records import (
+    ExecutionRow,
+    MachineRow,
+    check_name,
+    parse_execution_arn,
+    parse_machine_arn,
+    split_qualifier,
+)
 from .runner import Runner
 from .store import Store
 from .times import milliseconds, moment
 
-__all__ = ["Executions"]
+__all__ = ["Executions", "route"]
 
 _DATA = ("input", "output", "parameters")
 _FAR = 2**62
@@ -31,31 +40,80 @@ class Executions:
 
     def start_execution(self, request: Wire, context: Context) -> Wire:
         """The row and the execution's first turn commit together."""
-        machine = find_machine(self._store, request["stateMachineArn"])
-        text = request.get("input", "{}")
-        _check_input(text)
-        name = request.get("name") or self._ids.uuid()
-        check_name(name)
-        if machine.status == "DELETING":
-            raise ServiceError("StateMachineDeleting", f"State Machine is being deleted: '{machine.arn}'")
-        arn = f"{machine.arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
+        target = self._target(request["stateMachineArn"])
+        text, name = self._asked(request)
+        check_active(target.machine)
+        if target.machine.type == "EXPRESS":
+            row = self._begin(request, target, text, name)
+            return {"executionArn": row.arn, "startDate": moment(row.started_ms)}
+        arn = f"{target.machine.arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
         if existing := self._store.execution(arn):
             if existing.status == "RUNNING" and existing.input == text:
                 return {"executionArn": arn, "startDate": moment(existing.started_ms)}
             raise ServiceError("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
-        now = milliseconds(self._clock.now())
+        row = self._begin(request, target, text, name)
+        return {"executionArn": arn, "startDate": moment(row.started_ms)}
+
+    async def start_sync_execution(self, request: Wire, context: Context) -> Wire:
+        """Answers when the execution is over; it goes on if the client hangs up before."""
+        with self._store.transaction():
+            target = self._target(request["stateMachineArn"])
+            text, name = self._asked(request)
+            check_active(target.machine)
+            if target.machine.type != "EXPRESS":
+                raise wrong_type()
+            row = self._begin(request, target, text, name)
+        await self._runner.ended(row.id)
+        ended = self._store.execution_by_id(row.id)
+        if ended is None:  # its machine was deleted meanwhile, and went with it
+            arn = target.machine.arn
+            raise ServiceError("StateMachineDeleting", f"State Machine is being deleted: '{arn}'")
+        self._store.delete_execution(row.id)
+        return _synchronous(ended, target.machine.arn, request.get("includedData"))
+
+    def _asked(self, request: Wire) -> tuple[str, str]:
+        """The input's text and the execution's name, both checked."""
+        text = request.get("input", "{}")
+        _check_input(text)
+        name = request.get("name") or self._ids.uuid()
+        check_name(name)
+        return text, name
+
+    def _target(self, arn: str) -> "_Target":
+        """What to run for the ARN of a machine, a version or an alias."""
+        parse_machine_arn(arn)
+        machine_arn, qualifier = split_qualifier(arn)
+        machine = self._store.machine(machine_arn)
+        if machine is None:
+            raise no_machine(arn)
+        if not qualifier:
+            return _Target(machine, machine.revision)
+        number, alias = int(qualifier) if qualifier.isdigit() else 0, None
+        if not number and (found := self._store.alias(machine.id, qualifier)):
+            number, alias = route(found.routing, self._ids.token(32)), qualifier
+        version = self._store.version(machine.id, number)
+        if version is None:
+            raise no_machine(arn)
+        return _Target(machine, version.revision, number, alias)
+
+    def _begin(self, request: Wire, target: "_Target", text: str, name: str) -> ExecutionRow:
+        machine = target.machine
+        express = machine.type == "EXPRESS"
+        kind, suffix = ("express", f":{self._ids.uuid()}") if express else ("execution", "")
         row = self._store.add_execution(
-            arn=arn,
+            arn=f"{machine.arn.replace(':stateMachine:', f':{kind}:', 1)}:{name}{suffix}",
             name=name,
             machine=machine.id,
-            revision=machine.revision,
+            revision=target.revision,
             input=text,
-            started_ms=now,
+            started_ms=milliseconds(self._clock.now()),
             seed=self._ids.token(32),
             trace_header=request.get("traceHeader"),
+            version=target.version,
+            alias=target.alias,
         )
         self._runner.begin(row, machine)
-        return {"executionArn": arn, "startDate": moment(now)}
+        return row
 
     async def stop_execution(self, request: Wire, context: Context) -> Wire:
         row = self._find(request["executionArn"])
@@ -71,7 +129,7 @@ class Executions:
         redrivable = row.status in ("FAILED", "TIMED_OUT", "ABORTED")
         reply: Wire = {
             "executionArn": row.arn,
-            "stateMachineArn": self._store.machine_by_id(row.machine).arn,
+            **_origin(row, self._store.machine_by_id(row.machine).arn),
             "name": row.name,
             "status": row.status,
             "startDate": moment(row.started_ms),
@@ -106,12 +164,23 @@ class Executions:
             raise ServiceError("ResourceNotFound", "Map runs are not supported yet")
         if "stateMachineArn" not in request:
             raise ServiceError("ValidationException", "Either stateMachineArn or mapRunArn must be specified")
-        machine = find_machine(self._store, request["stateMachineArn"])
+        parse_machine_arn(request["stateMachineArn"])
+        arn, qualifier = split_qualifier(request["stateMachineArn"])
+        machine = find_machine(self._store, arn)
+        if machine.type == "EXPRESS":
+            raise wrong_type()
+        version = int(qualifier) if qualifier.isdigit() else None
         limit = request.get("maxResults") or 100
+        before = decode_token(request, _FAR)
         if request.get("redriveFilter") == "REDRIVEN":
             return {"executions": []}
         rows = self._store.executions(
-            machine.id, request.get("statusFilter"), decode_token(request, _FAR), limit + 1
+            machine.id,
+            before,
+            limit + 1,
+            status=request.get("statusFilter"),
+            version=version,
+            alias=qualifier if qualifier and version is None else None,
         )
         return page("executions", rows, limit, lambda row: _listed(row, machine.arn), lambda row: row.id)
 
@@ -136,10 +205,67 @@ class Executions:
         return row
 
 
+@dataclass(frozen=True, slots=True)
+class _Target:
+    machine: MachineRow
+    revision: int
+    version: int | None = None
+    alias: str | None = None
+
+
+def route(routing: list[tuple[int, int]], token: str) -> int:
+    """The version number that a random token falls to, by the weights."""
+    point = int.from_bytes(hashlib.sha256(token.encode()).digest()[:8]) % 100
+    for number, weight in routing:
+        if point < weight:
+            return number
+        point -= weight
+    raise ValueError("the weights do not add up to 100")
+
+
+def wrong_type() -> ServiceError:
+    return ServiceError(
+        "StateMachineTypeNotSupported", "This operation is not supported by this type of state machine"
+    )
+
+
+def _origin(row: ExecutionRow, machine_arn: str) -> Wire:
+    """Under which ARNs an execution was started."""
+    origin: Wire = {"stateMachineArn": machine_arn}
+    if row.version is not None:
+        origin["stateMachineVersionArn"] = f"{machine_arn}:{row.version}"
+    if row.alias is not None:
+        origin["stateMachineAliasArn"] = f"{machine_arn}:{row.alias}"
+    return origin
+
+
+def _synchronous(row: ExecutionRow, machine_arn: str, included: str | None) -> Wire:
+    """The answer of StartSyncExecution. AWS bills in steps of 100 ms and 64 MB."""
+    stopped_ms = row.stopped_ms or row.started_ms
+    billed_ms = max(1, -(-(stopped_ms - row.started_ms) // 100)) * 100
+    reply: Wire = {
+        "executionArn": row.arn,
+        "stateMachineArn": machine_arn,
+        "name": row.name,
+        "status": "FAILED" if row.status == "ABORTED" else row.status,
+        "startDate": moment(row.started_ms),
+        "stopDate": moment(stopped_ms),
+        "billingDetails": {"billedMemoryUsedInMB": 64, "billedDurationInMilliseconds": billed_ms},
+    }
+    texts = {"error": row.error, "cause": row.cause, "traceHeader": row.trace_header}
+    reply |= {field: text for field, text in texts.items() if text is not None}
+    if included == "METADATA_ONLY":
+        return reply
+    reply |= {"input": row.input, "inputDetails": {"included": True}}
+    if row.output is not None:
+        reply |= {"output": row.output, "outputDetails": {"included": True}}
+    return reply
+
+
 def _listed(row: ExecutionRow, machine_arn: str) -> Wire:
     entry: Wire = {
         "executionArn": row.arn,
-        "stateMachineArn": machine_arn,
+        **_origin(row, machine_arn),
         "name": row.name,
         "status": row.status,
         "startDate": moment(row.started_ms),

@@ -1,19 +1,27 @@
 """Operations on state machines and their tags."""
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
-from scones.cloud.asl.definition import compile_definition
 from scones.cloud.asl.failures import DefinitionError
 from scones.cloud.asl.variables import variable_references
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Clock, Context, Ids, Wire
 
+from .express import definition_problems
 from .paging import decode_token, page
-from .records import MachineRow, RevisionRow, check_name, parse_machine_arn
+from .records import (
+    MachineRow,
+    RevisionRow,
+    VersionRow,
+    check_name,
+    parse_machine_arn,
+    split_qualifier,
+)
 from .store import Store
 from .times import milliseconds, moment
 
-__all__ = ["StateMachines", "find_machine", "machine_fields"]
+__all__ = ["StateMachines", "check_active", "find_machine", "machine_fields", "no_machine", "publish"]
 
 _TAG_LIMIT = 50
 
@@ -29,31 +37,38 @@ class StateMachines:
         name, definition = request["name"], request["definition"]
         check_name(name)
         _check_role(request["roleArn"])
-        if request.get("type", "STANDARD") != "STANDARD":
-            raise ServiceError(
-                "StateMachineTypeNotSupported", "State machines of type EXPRESS are not supported yet"
-            )
+        type_ = request.get("type", "STANDARD")
         _check_options(request)
-        _check_definition(definition)
-        tracing = bool(request.get("tracingConfiguration", {}).get("enabled", False))
+        _check_definition(definition, type_)
+        options = _Options().changed(request)
         arn = f"arn:aws:states:{context.region}:{context.account_id}:stateMachine:{name}"
         tags = _tags(request.get("tags", []))
-        if existing := self._store.machine(arn):
-            return self._same_machine(existing, definition, tracing)
         now = milliseconds(self._clock.now())
-        id_ = self._store.add_machine(
-            arn=arn, name=name, definition=definition, role_arn=request["roleArn"], created_ms=now,
-            tracing=tracing,
-        )  # fmt: skip
-        self._store.put_tags(id_, tags)
-        return {"stateMachineArn": arn, "creationDate": moment(now)}
+        machine = self._store.machine(arn)
+        if machine:
+            self._check_same(machine, type_, definition, options)
+        else:
+            id_ = self._store.add_machine(
+                arn=arn, name=name, type_=type_, definition=definition, role_arn=request["roleArn"],
+                created_ms=now,
+            )  # fmt: skip
+            self._store.set_options(id_, options.tracing, options.logging, options.encryption)
+            self._store.put_tags(id_, tags)
+            machine = self._store.machine_by_id(id_)
+        reply: Wire = {"stateMachineArn": arn, "creationDate": moment(machine.created_ms)}
+        return reply | self._published(request, machine, now)
 
-    def _same_machine(self, existing: MachineRow, definition: str, tracing: bool) -> Wire:
-        if existing.status == "DELETING":
-            raise ServiceError("StateMachineDeleting", f"State Machine is being deleted: '{existing.arn}'")
-        if self._store.revision(existing.revision).definition != definition or existing.tracing != tracing:
+    def _check_same(self, existing: MachineRow, type_: str, definition: str, options: "_Options") -> None:
+        check_active(existing)
+        there = (existing.type, self._store.revision(existing.revision).definition, _Options.of(existing))
+        if there != (type_, definition, options):
             raise ServiceError("StateMachineAlreadyExists", f"State Machine Already Exists: '{existing.arn}'")
-        return {"stateMachineArn": existing.arn, "creationDate": moment(existing.created_ms)}
+
+    def _published(self, request: Wire, machine: MachineRow, now: int) -> Wire:
+        if not request.get("publish"):
+            return {}
+        version = publish(self._store, machine, request.get("versionDescription"), now)
+        return {"stateMachineVersionArn": f"{machine.arn}:{version.number}"}
 
     def update_state_machine(self, request: Wire, context: Context) -> Wire:
         machine = find_machine(self._store, request["stateMachineArn"])
@@ -65,30 +80,42 @@ class StateMachines:
                 "Either the definition, the role ARN, the LoggingConfiguration, the TracingConfiguration,"
                 " or the EncryptionConfiguration must be specified",
             )
-        if machine.status == "DELETING":
-            raise ServiceError("StateMachineDeleting", f"State Machine is being deleted: '{machine.arn}'")
+        check_active(machine)
         _check_options(request)
         current = self._store.revision(machine.revision)
         definition = request.get("definition", current.definition)
         role_arn = request.get("roleArn", current.role_arn)
         _check_role(role_arn)
-        _check_definition(definition)
+        _check_definition(definition, machine.type)
         now = milliseconds(self._clock.now())
-        if "tracingConfiguration" in request:
-            self._store.set_tracing(machine.id, bool(request["tracingConfiguration"].get("enabled", False)))
+        options = _Options.of(machine).changed(request)
+        self._store.set_options(machine.id, options.tracing, options.logging, options.encryption)
         revision_id = current.revision_id
         if (definition, role_arn) != (current.definition, current.role_arn):
             revision_id = self._ids.uuid()
             self._store.add_revision(machine.id, revision_id, definition, role_arn, now)
         reply: Wire = {"updateDate": moment(now)}
-        return reply | ({"revisionId": revision_id} if revision_id else {})
+        if revision_id:
+            reply["revisionId"] = revision_id
+        return reply | self._published(request, self._store.machine_by_id(machine.id), now)
 
     def describe_state_machine(self, request: Wire, context: Context) -> Wire:
-        machine = find_machine(self._store, request["stateMachineArn"])
-        revision = self._store.revision(machine.revision)
-        dates = {"creationDate": moment(machine.created_ms)}
-        extra = {"status": machine.status, "type": machine.type}
-        return machine_fields(machine, revision, request.get("includedData")) | dates | extra
+        """Under the ARN of a version, that version."""
+        parse_machine_arn(request["stateMachineArn"])
+        arn, qualifier = split_qualifier(request["stateMachineArn"])
+        machine = self._store.machine(arn)
+        version = self._store.version(machine.id, int(qualifier)) if machine and qualifier.isdigit() else None
+        if machine is None or (qualifier and version is None):
+            raise no_machine(request["stateMachineArn"])
+        revision = self._store.revision(version.revision if version else machine.revision)
+        reply = machine_fields(machine, revision, request.get("includedData"))
+        reply |= {"status": machine.status, "type": machine.type}
+        reply["creationDate"] = moment(version.created_ms if version else machine.created_ms)
+        if version:
+            reply["stateMachineArn"] = request["stateMachineArn"]
+            if version.description is not None:
+                reply["description"] = version.description
+        return reply
 
     def list_state_machines(self, request: Wire, context: Context) -> Wire:
         limit = request.get("maxResults") or 100
@@ -108,8 +135,11 @@ class StateMachines:
 
     def delete_state_machine(self, request: Wire, context: Context) -> Wire:
         """Deleting what is not there succeeds; running executions end first."""
-        parse_machine_arn(request["stateMachineArn"])
-        machine = self._store.machine(request["stateMachineArn"])
+        arn = request["stateMachineArn"]
+        parse_machine_arn(arn)
+        if split_qualifier(arn)[1]:
+            raise ServiceError("ValidationException", f"A qualified ARN names no state machine: '{arn}'")
+        machine = self._store.machine(arn)
         if machine and machine.status == "ACTIVE":
             self._store.begin_deletion(machine)
             self._store.delete_idle_machines()
@@ -118,12 +148,9 @@ class StateMachines:
     def validate_state_machine_definition(self, request: Wire, context: Context) -> Wire:
         limit = request.get("maxResults") or 100
         diagnostics: list[dict[str, Any]] = []
-        try:
-            compile_definition(request["definition"])
-        except DefinitionError as problem:
-            for d in problem.diagnostics:
-                place = {"location": d.location} if d.location else {}
-                diagnostics.append({"severity": "ERROR", "code": d.code, "message": d.message, **place})
+        for d in definition_problems(request["definition"], request.get("type", "STANDARD")):
+            place = {"location": d.location} if d.location else {}
+            diagnostics.append({"severity": "ERROR", "code": d.code, "message": d.message, **place})
         return {
             "result": "FAIL" if diagnostics else "OK",
             "diagnostics": diagnostics[:limit],
@@ -159,8 +186,24 @@ def find_machine(store: Store, arn: str) -> MachineRow:
     parse_machine_arn(arn)
     machine = store.machine(arn)
     if machine is None:
-        raise ServiceError("StateMachineDoesNotExist", f"State Machine Does Not Exist: '{arn}'")
+        raise no_machine(arn)
     return machine
+
+
+def no_machine(arn: str) -> ServiceError:
+    return ServiceError("StateMachineDoesNotExist", f"State Machine Does Not Exist: '{arn}'")
+
+
+def check_active(machine: MachineRow) -> None:
+    if machine.status == "DELETING":
+        raise ServiceError("StateMachineDeleting", f"State Machine is being deleted: '{machine.arn}'")
+
+
+def publish(store: Store, machine: MachineRow, description: str | None, now: int) -> VersionRow:
+    """The version of the machine's current revision; a revision is published once."""
+    if version := store.version_of(machine.revision):
+        return version
+    return store.add_version(machine.id, machine.revision, description, now)
 
 
 def machine_fields(machine: MachineRow, revision: RevisionRow, included: str | None) -> Wire:
@@ -170,9 +213,9 @@ def machine_fields(machine: MachineRow, revision: RevisionRow, included: str | N
         "name": machine.name,
         "definition": revision.definition,
         "roleArn": revision.role_arn,
-        "loggingConfiguration": {"level": "OFF", "includeExecutionData": False},
+        "loggingConfiguration": {"level": "OFF", "includeExecutionData": False} | machine.logging,
         "tracingConfiguration": {"enabled": machine.tracing},
-        "encryptionConfiguration": {"type": "AWS_OWNED_KEY"},
+        "encryptionConfiguration": {"type": "AWS_OWNED_KEY"} | machine.encryption,
     }
     if revision.revision_id:
         fields["revisionId"] = revision.revision_id
@@ -189,33 +232,46 @@ def _check_role(arn: str) -> None:
         raise ServiceError("InvalidArn", f"Invalid Role Arn: 'Invalid ARN prefix: {arn}'")
 
 
-def _check_definition(definition: str) -> None:
-    try:
-        compile_definition(definition)
-    except DefinitionError as problem:
-        raise ServiceError("InvalidDefinition", f"Invalid State Machine Definition: '{problem}'") from None
+def _check_definition(definition: str, type_: str) -> None:
+    if problems := definition_problems(definition, type_):
+        raise ServiceError(
+            "InvalidDefinition", f"Invalid State Machine Definition: '{DefinitionError(problems)}'"
+        )
 
 
 def _check_options(request: Wire) -> None:
-    """Refuse what would have no effect here, by name."""
     if request.get("versionDescription") and not request.get("publish"):
         raise ServiceError("ValidationException", "Version description can only be set when publish is true")
-    if request.get("publish"):
-        raise ServiceError(
-            "ValidationException", "Publishing versions of a state machine is not supported yet"
-        )
     logging = request.get("loggingConfiguration", {})
-    if logging.get("level", "OFF") != "OFF" or logging.get("destinations"):
-        if len(logging.get("destinations", [])) != 1:
-            message = "Invalid Logging Configuration: Must specify exactly one Log Destination."
-            raise ServiceError("InvalidLoggingConfiguration", message)
-        raise ServiceError(
-            "InvalidLoggingConfiguration",
-            "Invalid Logging Configuration: delivering execution logs is not supported yet",
-        )
-    if request.get("encryptionConfiguration", {}).get("type", "AWS_OWNED_KEY") != "AWS_OWNED_KEY":
-        raise ServiceError(
-            "InvalidEncryptionConfiguration", "Encryption with a customer managed key is not supported yet"
+    destinations = logging.get("destinations", [])
+    if (logging.get("level", "OFF") != "OFF" or destinations) and len(destinations) != 1:
+        message = "Invalid Logging Configuration: Must specify exactly one Log Destination."
+        raise ServiceError("InvalidLoggingConfiguration", message)
+    encryption = request.get("encryptionConfiguration", {})
+    if encryption.get("type") == "CUSTOMER_MANAGED_KMS_KEY" and not encryption.get("kmsKeyId"):
+        message = "Invalid Encryption Configuration: a customer managed key needs a kmsKeyId"
+        raise ServiceError("InvalidEncryptionConfiguration", message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    """Configurations that are told again as they were given: no log, trace or key comes of them here."""
+
+    tracing: bool = False
+    logging: dict[str, Any] = field(default_factory=dict)
+    encryption: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, machine: MachineRow) -> Self:
+        return cls(tracing=machine.tracing, logging=machine.logging, encryption=machine.encryption)
+
+    def changed(self, request: Wire) -> "_Options":
+        """With what a request gives; the rest stays."""
+        tracing = request.get("tracingConfiguration")
+        return _Options(
+            tracing=self.tracing if tracing is None else bool(tracing.get("enabled", False)),
+            logging=request.get("loggingConfiguration", self.logging),
+            encryption=request.get("encryptionConfiguration", self.encryption),
         )
 
 

@@ -1,8 +1,9 @@
 """State machines and executions as rows, their names and ARNs, and which status may follow which."""
 
+import json
 import re
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from scones.cloud.errors import ServiceError
 from scones.cloud.state.db import Row
@@ -10,14 +11,17 @@ from scones.cloud.state.db import Row
 __all__ = [
     "EXECUTION_MOVES",
     "MACHINE_MOVES",
+    "AliasRow",
     "ExecutionArn",
     "ExecutionRow",
     "MachineRow",
     "RevisionRow",
+    "VersionRow",
     "check_move",
     "check_name",
     "parse_execution_arn",
     "parse_machine_arn",
+    "split_qualifier",
 ]
 
 EXECUTION_MOVES = {
@@ -43,10 +47,16 @@ class MachineRow:
     revision: int
     created_ms: int
     tracing: bool
+    last_version: int
+    logging: dict[str, Any]
+    encryption: dict[str, Any]
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        return cls(**{**dict(row), "tracing": bool(row["tracing"])})
+        read = {"tracing": bool(row["tracing"])} | {
+            field: json.loads(row[field]) for field in ("logging", "encryption")
+        }
+        return cls(**{**dict(row), **read})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +89,42 @@ class ExecutionRow:
     stopped_ms: int | None
     seed: str
     trace_header: str | None
+    version: int | None
+    alias: str | None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
         return cls(**dict(row))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionRow:
+    machine: int
+    number: int
+    revision: int
+    description: str | None
+    created_ms: int
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        return cls(**dict(row))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasRow:
+    id: int
+    machine: int
+    name: str
+    description: str | None
+    routing: list[tuple[int, int]]
+    """(version number, weight in percent)."""
+    created_ms: int
+    updated_ms: int
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        routing = [(number, weight) for number, weight in json.loads(row["routing"])]
+        return cls(**{**dict(row), "routing": routing})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +159,13 @@ def _parse(arn: str, kind: str) -> str:
 def parse_machine_arn(arn: str) -> str:
     """The name in a state machine's ARN, with its :version or :alias if it has one."""
     return _parse(arn, "stateMachine")
+
+
+def split_qualifier(arn: str) -> tuple[str, str]:
+    """(the machine's ARN, the version number or alias name after it, empty where there is none)."""
+    *fields, rest = arn.split(":", 6)
+    name, _, qualifier = rest.partition(":")
+    return ":".join([*fields, name]), qualifier
 
 
 def parse_execution_arn(arn: str) -> ExecutionArn:

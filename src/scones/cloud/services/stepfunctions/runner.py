@@ -10,6 +10,7 @@ of an undisturbed one.
 
 import asyncio
 import logging
+from dataclasses import replace
 from email.utils import format_datetime
 
 from scones.cloud.asl.definition import compile_definition
@@ -46,6 +47,8 @@ _BATCH = 64
 """Executions that share a commit; the loop serves other requests between batches."""
 _LONGEST_SLEEP_S = 3600.0
 """A timer looks at the clock this often, so that a changed or sleeping clock is noticed."""
+_EXPRESS_S = 300
+"""AWS ends an EXPRESS execution after five minutes."""
 _RETRY_S = 1.0
 """Pause before an execution whose journal could not be written is taken up again."""
 
@@ -93,6 +96,8 @@ class Runner:
         self._live: dict[int, _Live] = {}
         self._ready: dict[int, _Live] = {}
         self._scheduled: asyncio.Handle | None = None
+        self._ended: dict[int, asyncio.Event] = {}
+        """For those who wait for the end of an execution."""
         self._closed = False
 
     # From outside ---------------------------------------------------------------------------------
@@ -131,6 +136,11 @@ class Runner:
             live.inbox.append(Aborted(error, cause))
             self._run([live])
 
+    async def ended(self, id_: int) -> None:
+        """Returns when an execution is over."""
+        if id_ in self._live:
+            await self._ended.setdefault(id_, asyncio.Event()).wait()
+
     # Building -------------------------------------------------------------------------------------
 
     def _build(self, id_: int) -> _Live | None:
@@ -164,7 +174,10 @@ class Runner:
             input=row.input,
             seed=row.seed,
         )
-        return Machine(compile_definition(revision.definition), execution)
+        program = compile_definition(revision.definition)
+        if machine.type == "EXPRESS":
+            program = replace(program, timeout_s=min(program.timeout_s or _EXPRESS_S, _EXPRESS_S))
+        return Machine(program, execution)
 
     def _resume(self, id_: int) -> None:
         live = self._build(id_)
@@ -239,6 +252,11 @@ class Runner:
     def _finish(self, id_: int, finish: Finish, now: int) -> None:
         self._store.finish_execution(id_, finish, now)
         self._store.delete_idle_machines()
+        self._db.after_commit(lambda: self._tell(id_))
+
+    def _tell(self, id_: int) -> None:
+        if over := self._ended.pop(id_, None):
+            over.set()
 
     def _give_up(self, id_: int) -> list[Command]:
         """Our own bug ends the execution, and only this one, as a failure that its history shows."""

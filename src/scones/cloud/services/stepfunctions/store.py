@@ -1,6 +1,7 @@
 """All SQL of state machines, executions and their journals."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,7 +10,16 @@ import orjson
 from scones.cloud.asl.journal import Event, Finish, Stimulus, Turn, decode_stimuli, encode_stimuli
 from scones.cloud.state.db import Database
 
-from .records import EXECUTION_MOVES, MACHINE_MOVES, ExecutionRow, MachineRow, RevisionRow, check_move
+from .records import (
+    EXECUTION_MOVES,
+    MACHINE_MOVES,
+    AliasRow,
+    ExecutionRow,
+    MachineRow,
+    RevisionRow,
+    VersionRow,
+    check_move,
+)
 
 __all__ = ["Store", "StoredTurn"]
 
@@ -30,6 +40,9 @@ class Store:
         self._db = db
         self._revision = lru_cache(maxsize=256)(self._read_revision)
 
+    def transaction(self) -> AbstractContextManager[None]:
+        return self._db.transaction()
+
     # State machines -------------------------------------------------------------------------------
 
     def machine(self, arn: str) -> MachineRow | None:
@@ -47,12 +60,12 @@ class Store:
         return [MachineRow.from_row(row) for row in rows]
 
     def add_machine(
-        self, *, arn: str, name: str, definition: str, role_arn: str, created_ms: int, tracing: bool
+        self, *, arn: str, name: str, type_: str, definition: str, role_arn: str, created_ms: int
     ) -> int:
         id_ = self._db.execute(
             "INSERT INTO sfn_machines (arn, name, type, status, revision, created_ms, tracing)"
-            " VALUES (?, ?, 'STANDARD', 'ACTIVE', 0, ?, ?)",
-            (arn, name, created_ms, tracing),
+            " VALUES (?, ?, ?, 'ACTIVE', 0, ?, 0)",
+            (arn, name, type_, created_ms),
         ).lastrowid
         assert id_ is not None
         self.add_revision(id_, None, definition, role_arn, created_ms)
@@ -69,8 +82,13 @@ class Store:
         ).lastrowid
         self._db.execute("UPDATE sfn_machines SET revision = ? WHERE id = ?", (revision, machine))
 
-    def set_tracing(self, machine: int, tracing: bool) -> None:
-        self._db.execute("UPDATE sfn_machines SET tracing = ? WHERE id = ?", (tracing, machine))
+    def set_options(
+        self, machine: int, tracing: bool, logging: Mapping[str, object], encryption: Mapping[str, object]
+    ) -> None:
+        self._db.execute(
+            "UPDATE sfn_machines SET tracing = ?, logging = ?, encryption = ? WHERE id = ?",
+            (tracing, orjson.dumps(logging).decode(), orjson.dumps(encryption).decode(), machine),
+        )
 
     def revision(self, id_: int) -> RevisionRow:
         """A revision never changes, so the last ones read are kept in memory."""
@@ -111,6 +129,80 @@ class Store:
             "DELETE FROM sfn_tags WHERE machine = ? AND key = ?", [(machine, key) for key in keys]
         )
 
+    # Versions and aliases -------------------------------------------------------------------------
+
+    def version(self, machine: int, number: int) -> VersionRow | None:
+        row = self._db.one("SELECT * FROM sfn_versions WHERE machine = ? AND number = ?", (machine, number))
+        return VersionRow.from_row(row) if row else None
+
+    def version_of(self, revision: int) -> VersionRow | None:
+        """The version that publishes a revision."""
+        row = self._db.one("SELECT * FROM sfn_versions WHERE revision = ?", (revision,))
+        return VersionRow.from_row(row) if row else None
+
+    def versions(self, machine: int, before: int, limit: int) -> list[VersionRow]:
+        """Newest first, those with a number below `before`."""
+        rows = self._db.all(
+            "SELECT * FROM sfn_versions WHERE machine = ? AND number < ? ORDER BY number DESC LIMIT ?",
+            (machine, before, limit),
+        )
+        return [VersionRow.from_row(row) for row in rows]
+
+    def add_version(
+        self, machine: int, revision: int, description: str | None, created_ms: int
+    ) -> VersionRow:
+        counted = self._db.one(
+            "UPDATE sfn_machines SET last_version = last_version + 1 WHERE id = ? RETURNING last_version",
+            (machine,),
+        )
+        assert counted is not None
+        row = self._db.one(
+            "INSERT INTO sfn_versions VALUES (?, ?, ?, ?, ?) RETURNING *",
+            (machine, counted["last_version"], revision, description, created_ms),
+        )
+        assert row is not None
+        return VersionRow.from_row(row)
+
+    def delete_version(self, machine: int, number: int) -> None:
+        self._db.execute("DELETE FROM sfn_versions WHERE machine = ? AND number = ?", (machine, number))
+
+    def alias(self, machine: int, name: str) -> AliasRow | None:
+        row = self._db.one("SELECT * FROM sfn_aliases WHERE machine = ? AND name = ?", (machine, name))
+        return AliasRow.from_row(row) if row else None
+
+    def aliases(self, machine: int, after: int, limit: int) -> list[AliasRow]:
+        """In the order of their creation, from the one after id `after`; a limit of -1 is none."""
+        rows = self._db.all(
+            "SELECT * FROM sfn_aliases WHERE machine = ? AND id > ? ORDER BY id LIMIT ?",
+            (machine, after, limit),
+        )
+        return [AliasRow.from_row(row) for row in rows]
+
+    def add_alias(
+        self,
+        machine: int,
+        name: str,
+        description: str | None,
+        routing: list[tuple[int, int]],
+        created_ms: int,
+    ) -> None:
+        self._db.execute(
+            "INSERT INTO sfn_aliases (machine, name, description, routing, created_ms, updated_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (machine, name, description, orjson.dumps(routing).decode(), created_ms, created_ms),
+        )
+
+    def update_alias(
+        self, id_: int, description: str | None, routing: list[tuple[int, int]], updated_ms: int
+    ) -> None:
+        self._db.execute(
+            "UPDATE sfn_aliases SET description = ?, routing = ?, updated_ms = ? WHERE id = ?",
+            (description, orjson.dumps(routing).decode(), updated_ms, id_),
+        )
+
+    def delete_alias(self, id_: int) -> None:
+        self._db.execute("DELETE FROM sfn_aliases WHERE id = ?", (id_,))
+
     # Executions -----------------------------------------------------------------------------------
 
     def execution(self, arn: str) -> ExecutionRow | None:
@@ -121,12 +213,29 @@ class Store:
         row = self._db.one("SELECT * FROM sfn_executions WHERE id = ?", (id_,))
         return ExecutionRow.from_row(row) if row else None
 
-    def executions(self, machine: int, status: str | None, before: int, limit: int) -> list[ExecutionRow]:
-        """Newest first, from the one started before id `before`."""
+    def executions(
+        self,
+        machine: int,
+        before: int,
+        limit: int,
+        *,
+        status: str | None,
+        version: int | None,
+        alias: str | None,
+    ) -> list[ExecutionRow]:
+        """Newest first, from the one started before id `before`; None filters nothing."""
         rows = self._db.all(
-            "SELECT * FROM sfn_executions WHERE machine = ? AND id < ? AND (? IS NULL OR status = ?)"
-            " ORDER BY id DESC LIMIT ?",
-            (machine, before, status, status, limit),
+            "SELECT * FROM sfn_executions WHERE machine = :machine AND id < :before"
+            " AND (:status IS NULL OR status = :status) AND (:version IS NULL OR version = :version)"
+            " AND (:alias IS NULL OR alias = :alias) ORDER BY id DESC LIMIT :limit",
+            {
+                "machine": machine,
+                "before": before,
+                "status": status,
+                "version": version,
+                "alias": alias,
+                "limit": limit,
+            },
         )
         return [ExecutionRow.from_row(row) for row in rows]
 
@@ -145,15 +254,27 @@ class Store:
         started_ms: int,
         seed: str,
         trace_header: str | None,
+        version: int | None,
+        alias: str | None,
     ) -> ExecutionRow:
         row = self._db.one(
-            "INSERT INTO sfn_executions"
-            " (arn, name, machine, revision, status, input, started_ms, seed, trace_header)"
-            " VALUES (?, ?, ?, ?, 'RUNNING', ?, ?, ?, ?) RETURNING *",
-            (arn, name, machine, revision, input, started_ms, seed, trace_header),
+            "INSERT INTO sfn_executions (arn, name, machine, revision, status, input, started_ms, seed,"
+            " trace_header, version, alias)"
+            " VALUES (?, ?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?) RETURNING *",
+            (arn, name, machine, revision, input, started_ms, seed, trace_header, version, alias),
         )
         assert row is not None
         return ExecutionRow.from_row(row)
+
+    def delete_execution(self, id_: int) -> None:
+        self._db.execute("DELETE FROM sfn_executions WHERE id = ?", (id_,))
+
+    def delete_finished_express(self) -> None:
+        """Nobody can describe an EXPRESS execution, so that none is kept when it is over."""
+        self._db.execute(
+            "DELETE FROM sfn_executions WHERE status != 'RUNNING'"
+            " AND machine IN (SELECT id FROM sfn_machines WHERE type = 'EXPRESS')"
+        )
 
     def finish_execution(self, id_: int, finish: Finish, stopped_ms: int) -> None:
         check_move(EXECUTION_MOVES, "RUNNING", finish.status)

@@ -1,0 +1,62 @@
+"""What the type of a state machine forbids its definition: EXPRESS never waits for an outside answer."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from scones.cloud.asl.definition import compile_definition
+from scones.cloud.asl.failures import DefinitionError, Diagnostic
+from scones.cloud.asl.jsontext import loads
+from scones.cloud.asl.reader import SCHEMA
+
+__all__ = ["definition_problems"]
+
+_PREFIX = "Express state machine does not support"
+
+
+def definition_problems(definition: str, type_: str) -> list[Diagnostic]:
+    """Why a machine of this type cannot have this definition; empty where it can."""
+    forbidden = list(_forbidden(definition)) if type_ == "EXPRESS" else []
+    places = {diagnostic.location for diagnostic in forbidden}
+    try:
+        compile_definition(definition)
+    except DefinitionError as problem:
+        return forbidden + [other for other in problem.diagnostics if other.location not in places]
+    return forbidden
+
+
+def _forbidden(definition: str) -> Iterator[Diagnostic]:
+    try:
+        value = loads(definition)
+    except ValueError:
+        return
+    for place, state in _states(value, ""):
+        resource = state.get("Resource")
+        reason = _refused(resource) if isinstance(resource, str) else None
+        if reason and state.get("Type") == "Task":
+            yield Diagnostic(SCHEMA, reason, f"{place}/Resource")
+
+
+def _refused(resource: str) -> str | None:
+    # The two spaces that AWS puts after the pattern that waits for a token are its own.
+    if resource.endswith(".waitForTaskToken"):
+        return f"{_PREFIX} '.waitForTaskToken' service integration "
+    if resource.endswith((".sync", ".sync:2")):
+        return f"{_PREFIX} '.{resource.rpartition('.')[2]}' service integration"
+    if ":activity:" in resource:
+        return f"{_PREFIX} Activity ARN"
+    return None
+
+
+def _states(block: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every state of a block and of the blocks inside it, with its location."""
+    states = block.get("States") if isinstance(block, dict) else None
+    for name, state in (states if isinstance(states, dict) else {}).items():
+        if not isinstance(state, dict):
+            continue
+        here = f"{place}/States/{name}"
+        yield here, state
+        for field in ("ItemProcessor", "Iterator"):
+            yield from _states(state.get(field), f"{here}/{field}")
+        branches = state.get("Branches")
+        for index, branch in enumerate(branches if isinstance(branches, list) else []):
+            yield from _states(branch, f"{here}/Branches[{index}]")
