@@ -218,3 +218,10 @@ def test_an_express_machine_waits_for_nobody(states: Any, resource: str) -> None
     places = [problem["location"] for problem in checked["diagnostics"]]
     assert (checked["result"], places) == ("FAIL", ["/States/A/Resource"])
     assert checked["diagnostics"][0]["message"].startswith("Express state machine does not support")
+
+
+@pytest.mark.parametrize("qualifier", ["0", "9" * 30, "²"])
+def test_a_version_that_cannot_be_is_not_there(states: Any, machine: str, qualifier: str) -> None:
+    arn = f"{machine}:{qualifier}"
+    assert code(states.start_execution, stateMachineArn=arn) == "StateMachineDoesNotExist"
+    assert code(states.describe_state_machine, stateMachineArn=arn) == "StateMachineDoesNotExist"

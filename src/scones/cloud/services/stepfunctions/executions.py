@@ -20,6 +20,7 @@ from .records import (
     parse_execution_arn,
     parse_machine_arn,
     split_qualifier,
+    version_number,
 )
 from .runner import Runner
 from .store import Store
@@ -88,7 +89,7 @@ class Executions:
             raise no_machine(arn)
         if not qualifier:
             return _Target(machine, machine.revision)
-        number, alias = int(qualifier) if qualifier.isdigit() else 0, None
+        number, alias = version_number(qualifier) or 0, None
         if not number and (found := self._store.alias(machine.id, qualifier)):
             number, alias = route(found.routing, self._ids.token(32)), qualifier
         version = self._store.version(machine.id, number)
@@ -169,7 +170,7 @@ class Executions:
         machine = find_machine(self._store, arn)
         if machine.type == "EXPRESS":
             raise wrong_type()
-        version = int(qualifier) if qualifier.isdigit() else None
+        version = version_number(qualifier)
         limit = request.get("maxResults") or 100
         before = decode_token(request, _FAR)
         if request.get("redriveFilter") == "REDRIVEN":

@@ -17,6 +17,7 @@ from .records import (
     check_name,
     parse_machine_arn,
     split_qualifier,
+    version_number,
 )
 from .store import Store
 from .times import milliseconds, moment
@@ -104,7 +105,7 @@ class StateMachines:
         parse_machine_arn(request["stateMachineArn"])
         arn, qualifier = split_qualifier(request["stateMachineArn"])
         machine = self._store.machine(arn)
-        version = self._store.version(machine.id, int(qualifier)) if machine and qualifier.isdigit() else None
+        version = self._store.version(machine.id, version_number(qualifier) or 0) if machine else None
         if machine is None or (qualifier and version is None):
             raise no_machine(request["stateMachineArn"])
         revision = self._store.revision(version.revision if version else machine.revision)

@@ -22,6 +22,7 @@ __all__ = [
     "parse_execution_arn",
     "parse_machine_arn",
     "split_qualifier",
+    "version_number",
 ]
 
 EXECUTION_MOVES = {
@@ -166,6 +167,13 @@ def split_qualifier(arn: str) -> tuple[str, str]:
     *fields, rest = arn.split(":", 6)
     name, _, qualifier = rest.partition(":")
     return ":".join([*fields, name]), qualifier
+
+
+def version_number(qualifier: str) -> int | None:
+    """The version that a qualifier names; None where it names an alias or nothing."""
+    if not (qualifier.isascii() and qualifier.isdigit()):
+        return None
+    return int(qualifier) if len(qualifier) < 19 else 0  # more than a row can hold: no version, as 0
 
 
 def parse_execution_arn(arn: str) -> ExecutionArn:

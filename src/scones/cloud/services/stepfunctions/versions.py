@@ -7,7 +7,7 @@ from scones.cloud.ports import Clock, Context, Wire
 
 from .machines import check_active, find_machine, publish
 from .paging import decode_token, page
-from .records import AliasRow, MachineRow, VersionRow, parse_machine_arn, split_qualifier
+from .records import AliasRow, MachineRow, VersionRow, parse_machine_arn, split_qualifier, version_number
 from .store import Store
 from .times import milliseconds, moment
 
@@ -60,12 +60,12 @@ class Versions:
         arn = request["stateMachineVersionArn"]
         parse_machine_arn(arn)
         machine_arn, qualifier = split_qualifier(arn)
-        if not qualifier.isdigit():
+        number = version_number(qualifier)
+        if number is None:
             raise ServiceError("ValidationException", f"'{arn}' is not the ARN of a state machine version")
         machine = self._store.machine(machine_arn)
         if machine is None:
             return {}
-        number = int(qualifier)
         aliases = self._store.aliases(machine.id, 0, -1)
         names = [alias.name for alias in aliases if number in dict(alias.routing)]
         if names:
@@ -164,7 +164,8 @@ class Versions:
         for arn in arns:
             parse_machine_arn(arn)
         parts = [split_qualifier(arn) for arn in arns]
-        if not all(qualifier.isdigit() for _, qualifier in parts):
+        numbers = [number for _, qualifier in parts if (number := version_number(qualifier)) is not None]
+        if len(numbers) < len(parts):
             message = "Routing configuration must contain state machine version ARNs."
             raise ServiceError("ValidationException", f"{message} Received: [{', '.join(arns)}]")
         weights = [item["weight"] for item in items]
@@ -175,7 +176,6 @@ class Versions:
             message = "Routing configuration must contain distinct versions of one state machine."
             raise ServiceError("ValidationException", f"{message} Received: [{', '.join(arns)}]")
         machine = self._store.machine(parts[0][0])
-        numbers = [int(qualifier) for _, qualifier in parts]
         if machine is None or not all(self._store.version(machine.id, number) for number in numbers):
             raise _missing()
         return machine, list(zip(numbers, weights, strict=True))
