@@ -121,10 +121,6 @@ def test_a_broken_definition_is_refused_in_these_words(definition: Any, message:
             "The service integration pattern '.sync:2'",
         ),
         (
-            one({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken", "End": True}),
-            "The service integration pattern '.waitForTaskToken'",
-        ),
-        (
             one(
                 {"Type": "Task", "Resource": "arn:aws:states:us-east-1:000000000000:activity:a", "End": True}
             ),

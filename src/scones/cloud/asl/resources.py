@@ -18,6 +18,7 @@ _PARAMETERS = {
                            "LogType"},
     ("sns", "publish"): {"TopicArn", "TargetArn", "PhoneNumber", "Message", "Subject", "MessageAttributes",
                          "MessageStructure", "MessageGroupId", "MessageDeduplicationId"},
+    ("states", "startExecution"): {"StateMachineArn", "Input", "Name", "TraceHeader"},
 }  # fmt: skip
 
 
@@ -40,14 +41,14 @@ def read_resource(reader: Reader) -> Resource | None:
         )
         return None
     sdk, service, action, pattern = match.groups()
-    if pattern:
+    if pattern and pattern != ".waitForTaskToken":
         reader.unsupported(f"The service integration pattern '{pattern}'", "Resource")
         return None
     if sdk or (service, action) not in _PARAMETERS:
         reader.unsupported(f"The service integration '{sdk or ''}{service}:{action}'", "Resource")
         return None
     _check_parameters(reader, service, action)
-    return Resource(arn=arn, service=service, action=action)
+    return Resource(arn=arn, service=service, action=action + (pattern or ""))
 
 
 def _check_parameters(reader: Reader, service: str, action: str) -> None:

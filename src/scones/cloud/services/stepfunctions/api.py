@@ -8,6 +8,7 @@ from .executions import Executions
 from .machines import StateMachines
 from .runner import Runner
 from .store import Store
+from .tokens import TaskTokens
 
 __all__ = ["StepFunctions"]
 
@@ -39,7 +40,7 @@ class StepFunctions:
         )
         machines = StateMachines(store=store, clock=clock, ids=ids)
         executions = Executions(store=store, runner=self._runner, clock=clock, ids=ids)
-        self.parts: tuple[object, ...] = (machines, executions)
+        self.parts: tuple[object, ...] = (machines, executions, TaskTokens(store=store, runner=self._runner))
 
     async def start(self) -> None:
         await self._runner.start()

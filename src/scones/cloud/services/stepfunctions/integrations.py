@@ -8,14 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from scones.cloud.asl.journal import Failed, Invoke, Succeeded
+from scones.cloud.asl.journal import Failed, Invoke, Submitted, Succeeded
 from scones.cloud.asl.jsontext import dumps, loads, too_large
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Wire
 
+from .times import milliseconds
+
 __all__ = ["Answer", "Envelope", "answer", "failure", "request"]
 
-Answer = Succeeded | Failed
+Answer = Succeeded | Failed | Submitted
 
 _STATUSES = {"ResourceNotFoundException": 404, "TooManyRequestsException": 429, "ServiceException": 500,
              "NotFound": 404, "NotFoundException": 404, "ResourceConflictException": 409,
@@ -48,9 +50,20 @@ def request(invoke: Invoke) -> tuple[str, str, Wire]:
         if payload is not None:  # null is no payload, and the function then sees {}
             parameters["Payload"] = _payload(payload)
         return "lambda", "Invoke", parameters
+    if invoke.service == "states":
+        return "stepfunctions", "StartExecution", _execution(parameters)
     if not isinstance(parameters.get("Message", ""), str):
         parameters["Message"] = dumps(parameters["Message"])
     return "sns", "Publish", parameters
+
+
+def _execution(parameters: Wire) -> Wire:
+    """No Input at all, and null, start the execution with {}; whatever is no text, with its JSON."""
+    wire: Wire = {f"{name[0].lower()}{name[1:]}": value for name, value in parameters.items()}
+    given = wire.pop("input", None)
+    if given is not None:
+        wire["input"] = given if isinstance(given, str) else dumps(given)
+    return wire
 
 
 def _split_function(arn: str) -> tuple[str, str]:
@@ -74,12 +87,14 @@ def answer(invoke: Invoke, reply: Wire, envelope: Envelope) -> Answer:
     """The stimulus that a reply is."""
     if not invoke.action:
         return _bare_function(invoke, reply)
-    shape: Callable[[Invoke, Wire, Envelope], Answer] = _invoked if invoke.service == "lambda" else _published
-    return _limited(invoke, shape(invoke, reply, envelope))
+    result = _limited(invoke, _SHAPES[invoke.service](invoke, reply, envelope))
+    if invoke.pattern and isinstance(result, Succeeded):
+        return Submitted(result.task, result.output)
+    return result
 
 
 def _limited(invoke: Invoke, result: Answer) -> Answer:
-    if isinstance(result, Failed) or not too_large(result.output):
+    if not isinstance(result, Succeeded) or not too_large(result.output):
         return result
     subject = invoke.service if invoke.action else invoke.resource
     return Failed(
@@ -161,6 +176,32 @@ def _published(invoke: Invoke, reply: Wire, envelope: Envelope) -> Answer:
     return Succeeded(invoke.task, dumps(result))
 
 
+def _begun(invoke: Invoke, reply: Wire, envelope: Envelope) -> Answer:
+    headers = [
+        ("x-amzn-RequestId", envelope.request_id),
+        ("connection", "keep-alive"),
+        ("Content-Length", str(len(dumps(reply["executionArn"])) + _BEGUN_BYTES)),
+        ("Date", envelope.date),
+        ("Content-Type", "application/x-amz-json-1.0"),
+    ]
+    result = {
+        "ExecutionArn": reply["executionArn"],
+        **_metadata(headers, envelope, 200),
+        "StartDate": milliseconds(reply["startDate"]),
+    }
+    return Succeeded(invoke.task, dumps(result))
+
+
+_BEGUN_BYTES = len('{"executionArn":,"startDate":1.700000000123E9}')
+"""What a reply of StartExecution holds beside the ARN."""
+
+_SHAPES: dict[str, Callable[[Invoke, Wire, Envelope], Answer]] = {
+    "lambda": _invoked,
+    "sns": _published,
+    "states": _begun,
+}
+
+
 def _metadata(headers: list[tuple[str, str]], envelope: Envelope, status: int) -> dict[str, Any]:
     return {
         "SdkHttpMetadata": {
@@ -179,6 +220,8 @@ def failure(invoke: Invoke, problem: ServiceError, envelope: Envelope) -> Failed
     if invoke.service == "lambda":
         known = code.endswith("Exception")
         name, service = f"Lambda.{code if known else 'AWSLambdaException'}", "AWSLambda"
+    elif invoke.service == "states":
+        name, service = f"StepFunctions.{code.removesuffix('Exception')}Exception", "AWSStepFunctions"
     else:
         known = code in ("NotFound", "InvalidParameter", "AuthorizationError", "EndpointDisabled")
         name, service = f"SNS.{f'{code}Exception' if known else 'AmazonSNSException'}", "AmazonSNS"

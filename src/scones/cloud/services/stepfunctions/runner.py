@@ -26,6 +26,7 @@ from scones.cloud.asl.journal import (
     SetTimer,
     Started,
     Stimulus,
+    Succeeded,
     Turn,
 )
 from scones.cloud.asl.machine import Execution, Machine
@@ -130,6 +131,17 @@ class Runner:
         if live is not None:
             live.inbox.append(Aborted(error, cause))
             self._run([live])
+
+    def tell(self, id_: int, task: int, stimulus: Stimulus) -> bool:
+        """Pass on what a worker says of a task, durably when this returns; False if none waits for it."""
+        live = self._live.get(id_)
+        if live is None or not live.machine.waits_for(task):
+            return False
+        if any(isinstance(held, Succeeded | Failed) and held.task == task for held in live.inbox):
+            return False
+        live.inbox.append(stimulus)
+        self._run([live])
+        return True
 
     # Building -------------------------------------------------------------------------------------
 
@@ -307,7 +319,7 @@ class Runner:
         live.timers[timer] = loop.call_later(delay, self._sleep, live, timer, due_ms)
 
     def _start_task(self, live: _Live, invoke: Invoke) -> None:
-        if not self._closed:
+        if not self._closed and not invoke.submitted:
             self._spawn(self._ask(live, invoke), name=f"stepfunctions-task-{live.id}-{invoke.task}")
 
     async def _ask(self, live: _Live, invoke: Invoke) -> None:
