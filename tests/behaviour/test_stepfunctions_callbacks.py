@@ -1,4 +1,4 @@
-"""Tasks that wait for a callback, as boto3 sees them."""
+"""Tasks that wait for a callback or for another execution, as boto3 sees them."""
 
 import json
 import time
@@ -191,3 +191,41 @@ def test_starting_an_execution_gives_its_arn_and_a_refusal_its_error(states: Any
     started = states.start_execution(stateMachineArn=parent, input=missing)
     described = ended(states, started["executionArn"])
     assert described["error"] == "StepFunctions.StateMachineDoesNotExistException"
+
+
+def nested(states: Any, child: str, pattern: str) -> str:
+    task = {
+        "Resource": f"arn:aws:states:::states:startExecution{pattern}",
+        "Parameters": {"StateMachineArn": child, "Input": {"a": 1}},
+    }
+    arn: str = states.start_execution(stateMachineArn=machine(states, task))["executionArn"]
+    return arn
+
+
+@pytest.mark.parametrize(("pattern", "shown"), [(".sync", '{"a":1}'), (".sync:2", {"a": 1})])
+def test_a_nested_execution_that_is_waited_for_gives_its_description(
+    states: Any, pattern: str, shown: Any
+) -> None:
+    child = machine(states, {"Type": "Wait", "Seconds": 1})
+    output = json.loads(ended(states, nested(states, child, pattern))["output"])
+    assert (output["Status"], output["StateMachineArn"]) == ("SUCCEEDED", child)
+    assert output["Input"] == output["Output"] == shown
+
+
+def test_a_nested_execution_that_fails_fails_its_task(states: Any) -> None:
+    definition = {"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "Inner", "Cause": "why"}}}
+    child = states.create_state_machine(
+        name=f"machine-{uuid.uuid4().hex[:12]}", roleArn=ROLE, definition=json.dumps(definition)
+    )["stateMachineArn"]
+    described = ended(states, nested(states, child, ".sync"))
+    cause = json.loads(described["cause"])
+    assert described["error"] == "States.TaskFailed"
+    assert (cause["Status"], cause["Error"], cause["Cause"]) == ("FAILED", "Inner", "why")
+
+
+def test_a_nested_execution_is_stopped_with_its_parent(states: Any) -> None:
+    child = machine(states, {"Type": "Wait", "Seconds": 3600})
+    arn = nested(states, child, ".sync")
+    until(lambda: any(event["type"] == "TaskSubmitted" for event in events(states, arn)))
+    states.stop_execution(executionArn=arn)
+    until(lambda: states.list_executions(stateMachineArn=child, statusFilter="ABORTED")["executions"])

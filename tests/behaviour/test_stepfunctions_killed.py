@@ -223,3 +223,31 @@ def test_a_task_token_outlives_the_cloud_that_gave_it(cloud: KillableCloud) -> N
     assert (described["status"], described["output"]) == ("SUCCEEDED", '"here"')
     kinds = [event["type"] for event in events()]
     assert kinds.count("TaskSubmitted") == kinds.count("TaskSucceeded") == 1
+
+
+def test_a_killed_cloud_goes_on_waiting_for_the_one_nested_execution(cloud: KillableCloud) -> None:
+    states = cloud.client("stepfunctions")
+
+    def machine(name: str, state: dict[str, Any]) -> str:
+        text = json.dumps({"StartAt": "S", "States": {"S": state | {"End": True}}})
+        created = persist(states.create_state_machine, name=name, roleArn=ROLE, definition=text)
+        arn: str = created["stateMachineArn"]
+        return arn
+
+    child = machine("child", {"Type": "Wait", "Seconds": 3})
+    resource = "arn:aws:states:::states:startExecution.sync:2"
+    task = {"Type": "Task", "Resource": resource, "Parameters": {"StateMachineArn": child}}
+    parent = machine("parent", task)
+    arn = persist(states.start_execution, stateMachineArn=parent)["executionArn"]
+    deadline = time.monotonic() + 60
+    while not persist(states.list_executions, stateMachineArn=child)["executions"]:
+        assert time.monotonic() < deadline, "the nested execution did not begin"
+    cloud.kill()
+    cloud.start()
+    described = persist(states.describe_execution, executionArn=arn)
+    while described["status"] == "RUNNING":
+        assert time.monotonic() < deadline, "the execution did not end"
+        time.sleep(0.05)
+        described = persist(states.describe_execution, executionArn=arn)
+    assert json.loads(described["output"])["Status"] == "SUCCEEDED"
+    assert len(persist(states.list_executions, stateMachineArn=child)["executions"]) == 1

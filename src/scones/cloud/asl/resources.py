@@ -21,6 +21,9 @@ _PARAMETERS = {
     ("states", "startExecution"): {"StateMachineArn", "Input", "Name", "TraceHeader"},
 }  # fmt: skip
 
+_CALLBACK = {None, ".waitForTaskToken"}
+_PATTERNS = {("states", "startExecution"): _CALLBACK | {".sync", ".sync:2"}}
+
 
 def read_resource(reader: Reader) -> Resource | None:
     """The Resource of a Task; None, and a diagnostic, where it is unknown or not here."""
@@ -41,7 +44,7 @@ def read_resource(reader: Reader) -> Resource | None:
         )
         return None
     sdk, service, action, pattern = match.groups()
-    if pattern and pattern != ".waitForTaskToken":
+    if pattern not in _PATTERNS.get((service, action), _CALLBACK):
         reader.unsupported(f"The service integration pattern '{pattern}'", "Resource")
         return None
     if sdk or (service, action) not in _PARAMETERS:

@@ -15,7 +15,7 @@ from scones.cloud.ports import Wire
 
 from .times import milliseconds
 
-__all__ = ["Answer", "Envelope", "answer", "failure", "request"]
+__all__ = ["Answer", "Envelope", "answer", "failure", "outcome", "request", "waits_for_job"]
 
 Answer = Succeeded | Failed | Submitted
 
@@ -34,8 +34,11 @@ class Envelope:
     trace_id: str
 
 
-def request(invoke: Invoke) -> tuple[str, str, Wire]:
-    """(service, operation, request) to call. Raises ServiceError for parameters of the wrong type."""
+def request(invoke: Invoke, name: str) -> tuple[str, str, Wire]:
+    """(service, operation, request) to call. Raises ServiceError for parameters of the wrong type.
+
+    name: for an execution whose task gives it none.
+    """
     parameters = loads(invoke.parameters)
     if not invoke.action:
         name, qualifier = _split_function(invoke.resource)
@@ -51,7 +54,7 @@ def request(invoke: Invoke) -> tuple[str, str, Wire]:
             parameters["Payload"] = _payload(payload)
         return "lambda", "Invoke", parameters
     if invoke.service == "states":
-        return "stepfunctions", "StartExecution", _execution(parameters)
+        return "stepfunctions", "StartExecution", {"name": name} | _execution(parameters)
     if not isinstance(parameters.get("Message", ""), str):
         parameters["Message"] = dumps(parameters["Message"])
     return "sns", "Publish", parameters
@@ -200,6 +203,35 @@ _SHAPES: dict[str, Callable[[Invoke, Wire, Envelope], Answer]] = {
     "sns": _published,
     "states": _begun,
 }
+
+
+def waits_for_job(invoke: Invoke) -> bool:
+    """Whether the task ends when what the service began has ended."""
+    return invoke.pattern in ("sync", "sync:2")
+
+
+def outcome(invoke: Invoke, described: Wire) -> Answer:
+    """The answer that a nested execution's end is; `sync` shows its data as texts, `sync:2` as JSON."""
+    shown: dict[str, Any] = {}
+    for name, value in described.items():
+        if name in _DESCRIBED:
+            shown[f"{name[0].upper()}{name[1:]}"] = value
+    for name in ("StartDate", "StopDate"):
+        if name in shown:
+            shown[name] = milliseconds(shown[name])
+    for name in ("Input", "Output"):
+        if name in shown:
+            shown[f"{name}Details"] = {"Included": True}
+            if invoke.pattern == "sync:2":
+                shown[name] = loads(shown[name])
+    text = dumps(dict(sorted(shown.items())))
+    if described["status"] != "SUCCEEDED":
+        return Failed(invoke.task, "States.TaskFailed", text)
+    return _limited(invoke, Succeeded(invoke.task, text))
+
+
+_DESCRIBED = {"cause", "error", "executionArn", "input", "name", "output", "startDate", "stateMachineArn",
+              "status", "stopDate", "traceHeader"}  # fmt: skip
 
 
 def _metadata(headers: list[tuple[str, str]], envelope: Envelope, status: int) -> dict[str, Any]:
