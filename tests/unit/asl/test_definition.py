@@ -127,8 +127,8 @@ def test_a_broken_definition_is_refused_in_these_words(definition: Any, message:
             "An activity",
         ),
         (
-            one({"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:s3:getObject", "End": True}),
-            "The service integration 'aws-sdk:s3:getObject'",
+            one({"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:dynamodb:getItem", "End": True}),
+            "The service integration 'aws-sdk:dynamodb:getItem'",
         ),
     ],
 )

@@ -21,6 +21,8 @@ _PARAMETERS = {
     ("states", "startExecution"): {"StateMachineArn", "Input", "Name", "TraceHeader"},
 }  # fmt: skip
 
+_SDK_SERVICES = {"cloudwatchlogs", "iam", "lambda", "s3", "sagemaker", "sagemakerruntime", "sfn", "sns",
+                 "sts"}  # fmt: skip
 _CALLBACK = {None, ".waitForTaskToken"}
 _PATTERNS = {("states", "startExecution"): _CALLBACK | {".sync", ".sync:2"}}
 
@@ -47,6 +49,8 @@ def read_resource(reader: Reader) -> Resource | None:
     if pattern not in _PATTERNS.get((service, action), _CALLBACK):
         reader.unsupported(f"The service integration pattern '{pattern}'", "Resource")
         return None
+    if sdk and service in _SDK_SERVICES:
+        return Resource(arn=arn, service=f"aws-sdk:{service}", action=action + (pattern or ""))
     if sdk or (service, action) not in _PARAMETERS:
         reader.unsupported(f"The service integration '{sdk or ''}{service}:{action}'", "Resource")
         return None

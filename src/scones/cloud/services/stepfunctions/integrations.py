@@ -13,6 +13,7 @@ from scones.cloud.asl.jsontext import dumps, loads, too_large
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Wire
 
+from .sdk import sdk_answer, sdk_failure, sdk_request
 from .times import milliseconds
 
 __all__ = ["Answer", "Envelope", "answer", "failure", "outcome", "request", "waits_for_job"]
@@ -39,6 +40,8 @@ def request(invoke: Invoke, name: str) -> tuple[str, str, Wire]:
 
     name: for an execution whose task gives it none.
     """
+    if invoke.service.startswith("aws-sdk:"):
+        return sdk_request(invoke)
     parameters = loads(invoke.parameters)
     if not invoke.action:
         name, qualifier = _split_function(invoke.resource)
@@ -90,6 +93,8 @@ def answer(invoke: Invoke, reply: Wire, envelope: Envelope) -> Answer:
     """The stimulus that a reply is."""
     if not invoke.action:
         return _bare_function(invoke, reply)
+    if invoke.service.startswith("aws-sdk:"):
+        return sdk_answer(invoke, reply)
     result = _limited(invoke, _SHAPES[invoke.service](invoke, reply, envelope))
     if invoke.pattern and isinstance(result, Succeeded):
         return Submitted(result.task, result.output)
@@ -247,6 +252,8 @@ def _metadata(headers: list[tuple[str, str]], envelope: Envelope, status: int) -
 
 def failure(invoke: Invoke, problem: ServiceError, envelope: Envelope) -> Failed:
     """The error a task sees when the service itself refused."""
+    if invoke.service.startswith("aws-sdk:"):
+        return sdk_failure(invoke, problem, envelope.request_id)
     code = problem.code
     status = _STATUSES.get(code, problem.status)
     if invoke.service == "lambda":
