@@ -118,11 +118,11 @@ def _pascal(name: str) -> str:
 
 
 def _asked(value: Any, kind: str) -> Any:
-    """What is no text stands for its JSON where the service takes text or bytes."""
-    if kind in ("string", "blob") and not isinstance(value, str):
-        value = dumps(value)
+    """Bytes are a value's JSON, a text's quotes included, as recorded; so is a text for what is none."""
     if kind == "blob":
-        return value.encode()
+        return dumps(value).encode()
+    if kind == "string" and not isinstance(value, str):
+        return dumps(value)
     if kind == "timestamp" and (instant := instant_ms(value)) is not None:
         return moment(instant)
     return value
