@@ -186,3 +186,68 @@ def test_killed_again_and_again_every_execution_ends_as_if_undisturbed(
     assert len(set(done)) == 4 * EXECUTIONS
     repeated = len(done) - len(set(done))
     assert repeated <= 10 * KILLS, "only what was in flight at a kill may run again"
+
+
+def test_a_task_token_outlives_the_cloud_that_gave_it(cloud: KillableCloud) -> None:
+    states = cloud.client("stepfunctions")
+    topic = persist(cloud.client("sns").create_topic, Name="tokens")["TopicArn"]
+    task = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sns:publish.waitForTaskToken",
+        "Parameters": {"TopicArn": topic, "Message.$": "$$.Task.Token"},
+        "End": True,
+    }
+    text = json.dumps({"StartAt": "T", "States": {"T": task}})
+    machine = persist(states.create_state_machine, name="waiter", roleArn=ROLE, definition=text)
+    arn = persist(states.start_execution, stateMachineArn=machine["stateMachineArn"])["executionArn"]
+
+    def events() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = persist(states.get_execution_history, executionArn=arn)["events"]
+        return found
+
+    deadline = time.monotonic() + 30
+    while events()[-1]["type"] != "TaskSubmitted":
+        assert time.monotonic() < deadline, "the task was not submitted"
+        time.sleep(0.05)
+    token = json.loads(events()[2]["taskScheduledEventDetails"]["parameters"])["Message"]
+    cloud.kill()
+    cloud.start()
+    persist(states.send_task_success, taskToken=token, output='"here"')
+    cloud.kill()
+    cloud.start()
+    described = persist(states.describe_execution, executionArn=arn)
+    while described["status"] == "RUNNING":
+        assert time.monotonic() < deadline + 60, "the execution did not end"
+        time.sleep(0.05)
+        described = persist(states.describe_execution, executionArn=arn)
+    assert (described["status"], described["output"]) == ("SUCCEEDED", '"here"')
+    kinds = [event["type"] for event in events()]
+    assert kinds.count("TaskSubmitted") == kinds.count("TaskSucceeded") == 1
+
+
+def test_a_killed_cloud_goes_on_waiting_for_the_one_nested_execution(cloud: KillableCloud) -> None:
+    states = cloud.client("stepfunctions")
+
+    def machine(name: str, state: dict[str, Any]) -> str:
+        text = json.dumps({"StartAt": "S", "States": {"S": state | {"End": True}}})
+        created = persist(states.create_state_machine, name=name, roleArn=ROLE, definition=text)
+        arn: str = created["stateMachineArn"]
+        return arn
+
+    child = machine("child", {"Type": "Wait", "Seconds": 3})
+    resource = "arn:aws:states:::states:startExecution.sync:2"
+    task = {"Type": "Task", "Resource": resource, "Parameters": {"StateMachineArn": child}}
+    parent = machine("parent", task)
+    arn = persist(states.start_execution, stateMachineArn=parent)["executionArn"]
+    deadline = time.monotonic() + 60
+    while not persist(states.list_executions, stateMachineArn=child)["executions"]:
+        assert time.monotonic() < deadline, "the nested execution did not begin"
+    cloud.kill()
+    cloud.start()
+    described = persist(states.describe_execution, executionArn=arn)
+    while described["status"] == "RUNNING":
+        assert time.monotonic() < deadline, "the execution did not end"
+        time.sleep(0.05)
+        described = persist(states.describe_execution, executionArn=arn)
+    assert json.loads(described["output"])["Status"] == "SUCCEEDED"
+    assert len(persist(states.list_executions, stateMachineArn=child)["executions"]) == 1

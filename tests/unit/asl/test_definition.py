@@ -117,12 +117,8 @@ def test_a_broken_definition_is_refused_in_these_words(definition: Any, message:
             "A Map of Mode 'DISTRIBUTED'",
         ),
         (
-            one({"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "End": True}),
-            "The service integration pattern '.sync:2'",
-        ),
-        (
-            one({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken", "End": True}),
-            "The service integration pattern '.waitForTaskToken'",
+            one({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.sync", "End": True}),
+            "The service integration pattern '.sync'",
         ),
         (
             one(
@@ -131,8 +127,8 @@ def test_a_broken_definition_is_refused_in_these_words(definition: Any, message:
             "An activity",
         ),
         (
-            one({"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:s3:getObject", "End": True}),
-            "The service integration 'aws-sdk:s3:getObject'",
+            one({"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:dynamodb:getItem", "End": True}),
+            "The service integration 'aws-sdk:dynamodb:getItem'",
         ),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 __all__ = [
     "Aborted",
+    "Beat",
     "CancelTask",
     "CancelTimer",
     "Command",
@@ -21,6 +22,7 @@ __all__ = [
     "Started",
     "Status",
     "Stimulus",
+    "Submitted",
     "Succeeded",
     "Turn",
     "decode_stimuli",
@@ -51,8 +53,23 @@ class Failed:
     """A task failed."""
 
     task: int
-    error: str
+    error: str | None
     cause: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The service has taken a task whose outcome comes later; its reply, a JSON text."""
+
+    task: int
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A worker tells that it is still at its task."""
+
+    task: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +87,7 @@ class Aborted:
     cause: str | None
 
 
-Stimulus = Started | Succeeded | Failed | Fired | Aborted
+Stimulus = Started | Succeeded | Failed | Submitted | Beat | Fired | Aborted
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +101,18 @@ class Invoke:
     resource: str
     parameters: str
     """JSON text."""
+    submitted: str = ""
+    """The service's reply, once it has taken a task whose outcome comes later."""
+
+    @property
+    def operation(self) -> str:
+        """The action without its integration pattern."""
+        return self.action.partition(".")[0]
+
+    @property
+    def pattern(self) -> str:
+        """`sync`, `sync:2`, `waitForTaskToken`, or empty: the service's reply is the result."""
+        return self.action.partition(".")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +171,10 @@ def _encode(stimulus: Stimulus) -> tuple[Any, ...]:
             return ("succeeded", task)
         case Failed(task):
             return ("failed", task)
+        case Submitted(task):
+            return ("submitted", task)
+        case Beat(task):
+            return ("beat", task)
         case Fired(timer):
             return ("fired", timer)
         case Aborted():
@@ -168,7 +201,11 @@ def _decode(kind: str, subject: int, details: dict[str, Any]) -> Stimulus:
     if kind == "succeeded":
         return Succeeded(subject, details["output"])
     if kind == "failed":
-        return Failed(subject, details["error"], details.get("cause"))
+        return Failed(subject, details.get("error"), details.get("cause"))
+    if kind == "submitted":
+        return Submitted(subject, details["output"])
+    if kind == "beat":
+        return Beat(subject)
     if kind == "fired":
         return Fired(subject)
     return Aborted(details.get("error"), details.get("cause"))

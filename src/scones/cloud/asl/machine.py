@@ -11,13 +11,14 @@ the state at hand goes through the queue, so that parallel branches take turns a
 import hashlib
 from collections import ChainMap, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import states
 from .failures import StateError
 from .journal import (
     Aborted,
+    Beat,
     CancelTask,
     CancelTimer,
     Command,
@@ -30,12 +31,14 @@ from .journal import (
     Started,
     Status,
     Stimulus,
+    Submitted,
     Succeeded,
     Turn,
 )
 from .jsontext import Json
 from .program import Block, Program
 from .scope import Fan, Scope, Visit
+from .tokens import task_token
 
 __all__ = ["EVENT_LIMIT", "Execution", "Machine"]
 
@@ -135,8 +138,12 @@ class Machine:
             case Succeeded(task, output):
                 return self._answered(task, lambda visit: states.succeeded(self, visit, output))
             case Failed(task, error, cause):
-                failure = StateError(error[:_ERROR_LIMIT], cause and cause[:_CAUSE_LIMIT])
+                failure = StateError(error and error[:_ERROR_LIMIT], cause and cause[:_CAUSE_LIMIT])
                 return self._answered(task, lambda visit: states.failed(self, visit, failure))
+            case Submitted(task, output):
+                return self._submitted(task, output)
+            case Beat(task):
+                return self._beaten(task)
             case Fired(timer):
                 return self._fired(timer)
             case Aborted(error, cause):
@@ -160,11 +167,42 @@ class Machine:
         act(visit)
         return True
 
+    def _submitted(self, task: int, output: str) -> bool:
+        visit, invoke = self._tasks.get(task, (None, None))
+        if visit is None or invoke is None or invoke.submitted:
+            return False
+        invoke = replace(invoke, submitted=output)
+        self._tasks[task] = (visit, invoke)
+        self._commands.append(invoke)
+        states.submitted(self, visit, output)
+        return True
+
+    def _beaten(self, task: int) -> bool:
+        if not self.waits_for(task):
+            return False
+        visit, _ = self._tasks[task]
+        if visit.heartbeat is not None:
+            _, seconds = visit.heartbeat
+            self._cancel_heartbeat(visit)
+            self.set_heartbeat(visit, seconds)
+        return True
+
+    def waits_for(self, task: int) -> bool:
+        """Whether a task is under way that an answer would reach."""
+        return self.status == "RUNNING" and task in self._tasks
+
+    def next_token(self) -> str:
+        """The token of the task that is about to be scheduled: its id is that of the next event."""
+        return task_token(self.execution.arn, self.execution.seed, self._event_count + 1)
+
     def _fired(self, timer: int) -> bool:
         if timer not in self._timers:
             return False
         _, visit = self._timers.pop(timer)
-        if visit is None:
+        if visit is not None and visit.heartbeat and visit.heartbeat[0] == timer:
+            visit.heartbeat = None
+            states.timer_fired(self, visit)
+        elif visit is None:
             self.finish("TIMED_OUT", "executionTimedOut", self._root.last, error="States.Timeout")
         else:
             visit.timer = None
@@ -211,6 +249,16 @@ class Machine:
         """The visit's one timer: a wait, a timeout or the pause before a retry."""
         visit.timer = self._set_timer(due_ms, visit)
 
+    def set_heartbeat(self, visit: Visit, seconds: int) -> None:
+        """A task's second timer; every sign of life winds it up again."""
+        visit.heartbeat = (self._set_timer(self.now_ms + seconds * 1000, visit), seconds)
+
+    def _cancel_heartbeat(self, visit: Visit) -> None:
+        if visit.heartbeat is not None:
+            del self._timers[visit.heartbeat[0]]
+            self._commands.append(CancelTimer(visit.heartbeat[0]))
+            visit.heartbeat = None
+
     def _set_timer(self, due_ms: int, visit: Visit | None) -> int:
         self._timer_count += 1
         self._timers[self._timer_count] = (due_ms, visit)
@@ -218,6 +266,7 @@ class Machine:
         return self._timer_count
 
     def cancel_timer(self, visit: Visit) -> None:
+        self._cancel_heartbeat(visit)
         if visit.timer is not None:
             del self._timers[visit.timer]
             self._commands.append(CancelTimer(visit.timer))

@@ -111,6 +111,10 @@ class Resource:
     def bare_function(self) -> bool:
         return not self.action
 
+    @property
+    def waits_for_token(self) -> bool:
+        return self.action.endswith(".waitForTaskToken")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskState(WorkState):

@@ -18,7 +18,13 @@ _PARAMETERS = {
                            "LogType"},
     ("sns", "publish"): {"TopicArn", "TargetArn", "PhoneNumber", "Message", "Subject", "MessageAttributes",
                          "MessageStructure", "MessageGroupId", "MessageDeduplicationId"},
+    ("states", "startExecution"): {"StateMachineArn", "Input", "Name", "TraceHeader"},
 }  # fmt: skip
+
+_SDK_SERVICES = {"cloudwatchlogs", "iam", "lambda", "s3", "sagemaker", "sagemakerruntime", "sfn", "sns",
+                 "sts"}  # fmt: skip
+_CALLBACK = {None, ".waitForTaskToken"}
+_PATTERNS = {("states", "startExecution"): _CALLBACK | {".sync", ".sync:2"}}
 
 
 def read_resource(reader: Reader) -> Resource | None:
@@ -40,14 +46,16 @@ def read_resource(reader: Reader) -> Resource | None:
         )
         return None
     sdk, service, action, pattern = match.groups()
-    if pattern:
+    if pattern not in _PATTERNS.get((service, action), _CALLBACK):
         reader.unsupported(f"The service integration pattern '{pattern}'", "Resource")
         return None
+    if sdk and service in _SDK_SERVICES:
+        return Resource(arn=arn, service=f"aws-sdk:{service}", action=action + (pattern or ""))
     if sdk or (service, action) not in _PARAMETERS:
         reader.unsupported(f"The service integration '{sdk or ''}{service}:{action}'", "Resource")
         return None
     _check_parameters(reader, service, action)
-    return Resource(arn=arn, service=service, action=action)
+    return Resource(arn=arn, service=service, action=action + (pattern or ""))
 
 
 def _check_parameters(reader: Reader, service: str, action: str) -> None:

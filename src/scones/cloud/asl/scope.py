@@ -33,8 +33,8 @@ class Visit:
     """One stay in one state, retries included."""
 
     __slots__ = (
-        "attempts", "effective", "entered_id", "entered_ms", "fan", "input", "retries", "scope",
-        "state", "task", "timer",
+        "attempts", "effective", "entered_id", "entered_ms", "fan", "heartbeat", "input", "retries",
+        "scope", "state", "task", "timer", "token",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, state: State, given: Json, entered_id: int, entered_ms: int) -> None:
@@ -51,6 +51,10 @@ class Visit:
         self.fan: Fan | None = None
         self.task: int | None = None
         self.timer: int | None = None
+        self.heartbeat: tuple[int, int] | None = None
+        """The timer of a task's next sign of life, and the seconds it allows."""
+        self.token: str | None = None
+        """Of a task that waits for a callback."""
 
 
 class Fan:

@@ -29,7 +29,7 @@ from .timestamps import instant_ms, iso
 if TYPE_CHECKING:
     from .machine import Machine
 
-__all__ = ["complete", "enter", "fail", "failed", "perform", "succeeded", "timer_fired"]
+__all__ = ["complete", "enter", "fail", "failed", "perform", "submitted", "succeeded", "timer_fired"]
 
 _LONGEST_WAIT_S = 2**31
 _TRUNCATED = {"truncated": False}
@@ -233,6 +233,8 @@ def _context(machine: "Machine", visit: Visit, item: Any) -> dict[str, Any]:
         "StateMachine": {"Id": execution.machine_arn, "Name": execution.machine_name},
         "State": state,
     }
+    if visit.token:
+        context["Task"] = {"Token": visit.token}
     if item := item or _enclosing_item(visit.scope):
         context["Map"] = {"Item": {"Index": item[0], "Value": item[1]}}
     return context
@@ -374,12 +376,13 @@ def _plain(value: Any) -> str:
 def _task(machine: "Machine", visit: Visit) -> None:
     state, scope = visit.state, visit.scope
     assert isinstance(state, TaskState)
+    resource = state.resource
+    visit.token = machine.next_token() if resource.waits_for_token else None
     parameters = arguments(machine, visit, state.parameters)
     check_size(parameters, state.name)
     timeout = _seconds(machine, visit, state.timeout_s, state.timeout_path, "TimeoutSecondsPath")
     heartbeat = _seconds(machine, visit, state.heartbeat_s, state.heartbeat_path, "HeartbeatSecondsPath")
     limits = {"timeoutInSeconds": timeout, "taskCredentials": _credentials(machine, visit, state)}
-    resource = state.resource
     if resource.bare_function:
         scope.last = machine.emit(
             "LambdaFunctionScheduled", scope.last, "lambdaFunctionScheduled",
@@ -394,6 +397,8 @@ def _task(machine: "Machine", visit: Visit) -> None:
     machine.expect(scope.last, visit)
     if timeout is not None:
         machine.set_timer(visit, machine.now_ms + timeout * 1000)
+    if heartbeat is not None and resource.waits_for_token:
+        machine.set_heartbeat(visit, heartbeat)
     machine.queue(scope, _task_started, machine, visit, scope.last, parameters)
 
 
@@ -422,6 +427,11 @@ def _task_event(machine: "Machine", visit: Visit, what: str, **details: Any) -> 
         scope.last = machine.emit(f"LambdaFunction{what}", scope.last)
 
 
+def submitted(machine: "Machine", visit: Visit, output: str) -> None:
+    """The service has taken the task; the outcome comes another way."""
+    _task_event(machine, visit, "Submitted", output=output, outputDetails=_TRUNCATED)
+
+
 def succeeded(machine: "Machine", visit: Visit, output: str) -> None:
     """A task's answer came. The history has it at once; what follows waits its turn."""
     _task_event(machine, visit, "Succeeded", output=output, outputDetails=_TRUNCATED)
@@ -438,6 +448,7 @@ def timer_fired(machine: "Machine", visit: Visit) -> None:
     if isinstance(visit.state, WaitState):
         machine.queue(visit.scope, perform, machine, visit, complete, visit.effective)
     elif visit.task is not None:
+        machine.cancel_timer(visit)
         machine.cancel_task(visit)
         _task_event(machine, visit, "TimedOut", error="States.Timeout")
         machine.queue(visit.scope, fail, machine, visit, StateError("States.Timeout"))

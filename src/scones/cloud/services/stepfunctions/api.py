@@ -8,6 +8,7 @@ from .executions import Executions
 from .machines import StateMachines
 from .runner import Runner
 from .store import Store
+from .tokens import TaskTokens
 from .versions import Versions
 
 __all__ = ["StepFunctions"]
@@ -41,8 +42,9 @@ class StepFunctions:
         machines = StateMachines(store=store, clock=clock, ids=ids)
         executions = Executions(store=store, runner=self._runner, clock=clock, ids=ids)
         versions = Versions(store=store, clock=clock)
+        tokens = TaskTokens(store=store, runner=self._runner)
         self._store = store
-        self.parts: tuple[object, ...] = (machines, versions, executions)
+        self.parts: tuple[object, ...] = (machines, versions, executions, tokens)
 
     async def start(self) -> None:
         with self._store.transaction():

@@ -8,14 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from scones.cloud.asl.journal import Failed, Invoke, Succeeded
+from scones.cloud.asl.journal import Failed, Invoke, Submitted, Succeeded
 from scones.cloud.asl.jsontext import dumps, loads, too_large
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Wire
 
-__all__ = ["Answer", "Envelope", "answer", "failure", "request"]
+from .sdk import sdk_answer, sdk_failure, sdk_request
+from .times import milliseconds
 
-Answer = Succeeded | Failed
+__all__ = ["Answer", "Envelope", "answer", "failure", "outcome", "request", "waits_for_job"]
+
+Answer = Succeeded | Failed | Submitted
 
 _STATUSES = {"ResourceNotFoundException": 404, "TooManyRequestsException": 429, "ServiceException": 500,
              "NotFound": 404, "NotFoundException": 404, "ResourceConflictException": 409,
@@ -32,8 +35,13 @@ class Envelope:
     trace_id: str
 
 
-def request(invoke: Invoke) -> tuple[str, str, Wire]:
-    """(service, operation, request) to call. Raises ServiceError for parameters of the wrong type."""
+def request(invoke: Invoke, name: str) -> tuple[str, str, Wire]:
+    """(service, operation, request) to call. Raises ServiceError for parameters of the wrong type.
+
+    name: for an execution whose task gives it none.
+    """
+    if invoke.service.startswith("aws-sdk:"):
+        return sdk_request(invoke)
     parameters = loads(invoke.parameters)
     if not invoke.action:
         name, qualifier = _split_function(invoke.resource)
@@ -48,9 +56,20 @@ def request(invoke: Invoke) -> tuple[str, str, Wire]:
         if payload is not None:  # null is no payload, and the function then sees {}
             parameters["Payload"] = _payload(payload)
         return "lambda", "Invoke", parameters
+    if invoke.service == "states":
+        return "stepfunctions", "StartExecution", {"name": name} | _execution(parameters)
     if not isinstance(parameters.get("Message", ""), str):
         parameters["Message"] = dumps(parameters["Message"])
     return "sns", "Publish", parameters
+
+
+def _execution(parameters: Wire) -> Wire:
+    """No Input at all, and null, start the execution with {}; whatever is no text, with its JSON."""
+    wire: Wire = {f"{name[0].lower()}{name[1:]}": value for name, value in parameters.items()}
+    given = wire.pop("input", None)
+    if given is not None:
+        wire["input"] = given if isinstance(given, str) else dumps(given)
+    return wire
 
 
 def _split_function(arn: str) -> tuple[str, str]:
@@ -74,12 +93,16 @@ def answer(invoke: Invoke, reply: Wire, envelope: Envelope) -> Answer:
     """The stimulus that a reply is."""
     if not invoke.action:
         return _bare_function(invoke, reply)
-    shape: Callable[[Invoke, Wire, Envelope], Answer] = _invoked if invoke.service == "lambda" else _published
-    return _limited(invoke, shape(invoke, reply, envelope))
+    if invoke.service.startswith("aws-sdk:"):
+        return sdk_answer(invoke, reply)
+    result = _limited(invoke, _SHAPES[invoke.service](invoke, reply, envelope))
+    if invoke.pattern and isinstance(result, Succeeded):
+        return Submitted(result.task, result.output)
+    return result
 
 
 def _limited(invoke: Invoke, result: Answer) -> Answer:
-    if isinstance(result, Failed) or not too_large(result.output):
+    if not isinstance(result, Succeeded) or not too_large(result.output):
         return result
     subject = invoke.service if invoke.action else invoke.resource
     return Failed(
@@ -161,6 +184,61 @@ def _published(invoke: Invoke, reply: Wire, envelope: Envelope) -> Answer:
     return Succeeded(invoke.task, dumps(result))
 
 
+def _begun(invoke: Invoke, reply: Wire, envelope: Envelope) -> Answer:
+    headers = [
+        ("x-amzn-RequestId", envelope.request_id),
+        ("connection", "keep-alive"),
+        ("Content-Length", str(len(dumps(reply["executionArn"])) + _BEGUN_BYTES)),
+        ("Date", envelope.date),
+        ("Content-Type", "application/x-amz-json-1.0"),
+    ]
+    result = {
+        "ExecutionArn": reply["executionArn"],
+        **_metadata(headers, envelope, 200),
+        "StartDate": milliseconds(reply["startDate"]),
+    }
+    return Succeeded(invoke.task, dumps(result))
+
+
+_BEGUN_BYTES = len('{"executionArn":,"startDate":1.700000000123E9}')
+"""What a reply of StartExecution holds beside the ARN."""
+
+_SHAPES: dict[str, Callable[[Invoke, Wire, Envelope], Answer]] = {
+    "lambda": _invoked,
+    "sns": _published,
+    "states": _begun,
+}
+
+
+def waits_for_job(invoke: Invoke) -> bool:
+    """Whether the task ends when what the service began has ended."""
+    return invoke.pattern in ("sync", "sync:2")
+
+
+def outcome(invoke: Invoke, described: Wire) -> Answer:
+    """The answer that a nested execution's end is; `sync` shows its data as texts, `sync:2` as JSON."""
+    shown: dict[str, Any] = {}
+    for name, value in described.items():
+        if name in _DESCRIBED:
+            shown[f"{name[0].upper()}{name[1:]}"] = value
+    for name in ("StartDate", "StopDate"):
+        if name in shown:
+            shown[name] = milliseconds(shown[name])
+    for name in ("Input", "Output"):
+        if name in shown:
+            shown[f"{name}Details"] = {"Included": True}
+            if invoke.pattern == "sync:2":
+                shown[name] = loads(shown[name])
+    text = dumps(dict(sorted(shown.items())))
+    if described["status"] != "SUCCEEDED":
+        return Failed(invoke.task, "States.TaskFailed", text)
+    return _limited(invoke, Succeeded(invoke.task, text))
+
+
+_DESCRIBED = {"cause", "error", "executionArn", "input", "name", "output", "startDate", "stateMachineArn",
+              "status", "stopDate", "traceHeader"}  # fmt: skip
+
+
 def _metadata(headers: list[tuple[str, str]], envelope: Envelope, status: int) -> dict[str, Any]:
     return {
         "SdkHttpMetadata": {
@@ -174,11 +252,15 @@ def _metadata(headers: list[tuple[str, str]], envelope: Envelope, status: int) -
 
 def failure(invoke: Invoke, problem: ServiceError, envelope: Envelope) -> Failed:
     """The error a task sees when the service itself refused."""
+    if invoke.service.startswith("aws-sdk:"):
+        return sdk_failure(invoke, problem, envelope.request_id)
     code = problem.code
     status = _STATUSES.get(code, problem.status)
     if invoke.service == "lambda":
         known = code.endswith("Exception")
         name, service = f"Lambda.{code if known else 'AWSLambdaException'}", "AWSLambda"
+    elif invoke.service == "states":
+        name, service = f"StepFunctions.{code.removesuffix('Exception')}Exception", "AWSStepFunctions"
     else:
         known = code in ("NotFound", "InvalidParameter", "AuthorizationError", "EndpointDisabled")
         name, service = f"SNS.{f'{code}Exception' if known else 'AmazonSNSException'}", "AmazonSNS"

@@ -9,7 +9,10 @@ of an undisturbed one.
 """
 
 import asyncio
+import contextlib
+import hashlib
 import logging
+import uuid
 from dataclasses import replace
 from email.utils import format_datetime
 
@@ -27,11 +30,15 @@ from scones.cloud.asl.journal import (
     SetTimer,
     Started,
     Stimulus,
+    Submitted,
+    Succeeded,
     Turn,
 )
+from scones.cloud.asl.jsontext import loads
 from scones.cloud.asl.machine import Execution, Machine
+from scones.cloud.asl.tokens import task_token
 from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn
+from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn, Wire
 from scones.cloud.state.db import Database
 
 from . import integrations
@@ -49,6 +56,8 @@ _LONGEST_SLEEP_S = 3600.0
 """A timer looks at the clock this often, so that a changed or sleeping clock is noticed."""
 _EXPRESS_S = 300
 """AWS ends an EXPRESS execution after five minutes."""
+_LOOK_AGAIN_S = 60.0
+"""Who waits for another execution's end looks again this often, whatever it has been told."""
 _RETRY_S = 1.0
 """Pause before an execution whose journal could not be written is taken up again."""
 
@@ -58,10 +67,17 @@ def _precedence(stimulus: Stimulus) -> int:
     return stimulus.timer if isinstance(stimulus, Fired) else 0
 
 
+def _child_name(live: "_Live", invoke: Invoke) -> str:
+    """The name of an execution whose task gives none: whenever the task is asked, the same."""
+    execution = live.machine.execution
+    seed = hashlib.sha256(task_token(execution.arn, execution.seed, invoke.task).encode()).digest()
+    return str(uuid.UUID(bytes=seed[:16], version=4))
+
+
 class _Live:
     """A running execution in memory."""
 
-    __slots__ = ("id", "inbox", "machine", "timers", "turns")
+    __slots__ = ("followed", "id", "inbox", "machine", "timers", "turns")
 
     def __init__(self, id_: int, machine: Machine, turns: int) -> None:
         self.id = id_
@@ -70,6 +86,8 @@ class _Live:
         """Turns journaled so far."""
         self.inbox: list[Stimulus] = []
         self.timers: dict[int, asyncio.TimerHandle] = {}
+        self.followed: dict[int, Invoke] = {}
+        """The tasks that wait for the end of an execution they began."""
 
 
 class Runner:
@@ -139,7 +157,18 @@ class Runner:
     async def ended(self, id_: int) -> None:
         """Returns when an execution is over."""
         if id_ in self._live:
-            await self._ended.setdefault(id_, asyncio.Event()).wait()
+            await self._end_of(id_).wait()
+
+    def tell(self, id_: int, task: int, stimulus: Stimulus) -> bool:
+        """Pass on what a worker says of a task, durably when this returns; False if none waits for it."""
+        live = self._live.get(id_)
+        if live is None or not live.machine.waits_for(task):
+            return False
+        if any(isinstance(held, Succeeded | Failed) and held.task == task for held in live.inbox):
+            return False
+        live.inbox.append(stimulus)
+        self._run([live])
+        return True
 
     # Building -------------------------------------------------------------------------------------
 
@@ -254,6 +283,9 @@ class Runner:
         self._store.delete_idle_machines()
         self._db.after_commit(lambda: self._tell(id_))
 
+    def _end_of(self, id_: int) -> asyncio.Event:
+        return self._ended.setdefault(id_, asyncio.Event())
+
     def _tell(self, id_: int) -> None:
         if over := self._ended.pop(id_, None):
             over.set()
@@ -298,8 +330,9 @@ class Runner:
                 case CancelTimer(timer):
                     if handle := live.timers.pop(timer, None):
                         handle.cancel()
-                case CancelTask():
-                    pass  # its answer will find nobody waiting
+                case CancelTask(task):  # an answer on its way will find nobody waiting
+                    if invoke := live.followed.pop(task, None):
+                        self._stop_job(invoke.submitted)
                 case Finish():
                     self._live.pop(live.id, None)
                     self._forget_timers(live)
@@ -325,19 +358,28 @@ class Runner:
         live.timers[timer] = loop.call_later(delay, self._sleep, live, timer, due_ms)
 
     def _start_task(self, live: _Live, invoke: Invoke) -> None:
-        if not self._closed:
+        if self._closed:
+            return
+        if not invoke.submitted:
             self._spawn(self._ask(live, invoke), name=f"stepfunctions-task-{live.id}-{invoke.task}")
+        elif integrations.waits_for_job(invoke):
+            live.followed[invoke.task] = invoke
+            self._spawn(self._follow(live, invoke), name=f"stepfunctions-follow-{live.id}-{invoke.task}")
 
-    async def _ask(self, live: _Live, invoke: Invoke) -> None:
-        envelope = integrations.Envelope(
+    def _envelope(self) -> integrations.Envelope:
+        return integrations.Envelope(
             request_id=self._ids.uuid(),
             date=format_datetime(self._clock.now(), usegmt=True),
             trace_id=f"Root=1-{self._ids.token(8)}-{self._ids.token(24)};Sampled=0",
         )
+
+    async def _ask(self, live: _Live, invoke: Invoke) -> None:
+        envelope = self._envelope()
         answer: Stimulus
         try:
-            service, operation, request = integrations.request(invoke)
-            reply = await self._call(service, operation, request)
+            name = _child_name(live, invoke)
+            service, operation, request = integrations.request(invoke, name)
+            reply = await self._asked(service, operation, request, name)
             answer = integrations.answer(invoke, reply, envelope)
         except ServiceError as problem:
             answer = integrations.failure(invoke, problem, envelope)
@@ -345,5 +387,50 @@ class Runner:
             _log.exception("a task could not be asked", extra={"task": invoke.resource})
             answer = Failed(invoke.task, RUNTIME, "An internal error kept the task from being run.")
         self._faults.reach("stepfunctions.task.answered")
-        if self._live.get(live.id) is live:
+        wanted = self._live.get(live.id) is live and live.machine.waits_for(invoke.task)
+        if wanted:
             self._deliver(live.id, answer)
+        elif isinstance(answer, Submitted) and integrations.waits_for_job(invoke) and not self._closed:
+            self._stop_job(answer.output)
+
+    # Executions within executions -----------------------------------------------------------------
+
+    async def _asked(self, service: str, operation: str, request: Wire, name: str) -> Wire:
+        """The service's reply. A task asked again after a crash finds the execution that it began."""
+        try:
+            return await self._call(service, operation, request)
+        except ServiceError as problem:
+            if problem.code != "ExecutionAlreadyExists" or request.get("name") != name:
+                raise
+        arn = f"{request['stateMachineArn'].replace(':stateMachine:', ':execution:', 1)}:{name}"
+        return await self._call("stepfunctions", "DescribeExecution", {"executionArn": arn})
+
+    async def _follow(self, live: _Live, invoke: Invoke) -> None:
+        """Answer a task with the end of the execution that it began."""
+        arn = loads(invoke.submitted)["ExecutionArn"]
+        answer: Stimulus
+        followed = self._store.execution(arn)
+        id_ = followed.id if followed else 0
+        try:
+            while True:
+                event = self._end_of(id_)
+                described = await self._call("stepfunctions", "DescribeExecution", {"executionArn": arn})
+                if described["status"] != "RUNNING":
+                    break
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(event.wait(), _LOOK_AGAIN_S)
+            answer = integrations.outcome(invoke, described)
+        except ServiceError as problem:
+            answer = integrations.failure(invoke, problem, self._envelope())
+        self._ended.pop(id_, None)
+        if self._live.get(live.id) is live and invoke.task in live.followed:
+            del live.followed[invoke.task]
+            self._deliver(live.id, answer)
+
+    def _stop_job(self, submitted: str) -> None:
+        """AWS, too, only tries: who may not stop the execution leaves it running."""
+        self._spawn(self._stop(loads(submitted)["ExecutionArn"]), name="stepfunctions-stop")
+
+    async def _stop(self, arn: str) -> None:
+        with contextlib.suppress(ServiceError):
+            await self._call("stepfunctions", "StopExecution", {"executionArn": arn})

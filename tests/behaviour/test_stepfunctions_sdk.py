@@ -1,0 +1,76 @@
+"""Operations of other services as tasks of a state machine, as boto3 sees them."""
+
+import json
+import time
+import uuid
+from typing import Any
+
+import pytest
+
+from scones.testing import LocalAWS
+
+ROLE = "arn:aws:iam::000000000000:role/states"
+
+
+@pytest.fixture
+def states(aws: LocalAWS) -> Any:
+    return aws.client("stepfunctions")
+
+
+@pytest.fixture
+def bucket(aws: LocalAWS) -> str:
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    aws.client("s3").create_bucket(Bucket=name)
+    return name
+
+
+def run(states: Any, operation: str, **parameters: Any) -> dict[str, Any]:
+    """The description of an execution of one task, once it is over."""
+    task = {
+        "Type": "Task",
+        "Resource": f"arn:aws:states:::aws-sdk:{operation}",
+        "Parameters": parameters,
+        "End": True,
+    }
+    machine = states.create_state_machine(
+        name=f"machine-{uuid.uuid4().hex[:12]}",
+        roleArn=ROLE,
+        definition=json.dumps({"StartAt": "T", "States": {"T": task}}),
+    )
+    started = states.start_execution(stateMachineArn=machine["stateMachineArn"])
+    deadline = time.monotonic() + 30
+    while True:
+        described: dict[str, Any] = states.describe_execution(executionArn=started["executionArn"])
+        if described["status"] != "RUNNING":
+            return described
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("body", "stored"), [("text", b'"text"'), ({"a": 1}, b'{"a":1}'), (0, b"0")])
+def test_an_object_is_put_and_got(aws: LocalAWS, states: Any, bucket: str, body: Any, stored: bytes) -> None:
+    put = json.loads(run(states, "s3:putObject", Bucket=bucket, Key="k", Body=body)["output"])
+    assert aws.client("s3").get_object(Bucket=bucket, Key="k")["Body"].read() == stored
+    got = json.loads(run(states, "s3:getObject", Bucket=bucket, Key="k")["output"])
+    assert got["Body"] == stored.decode()
+    assert got["ETag"] == put["ETag"]
+    assert got["LastModified"].endswith("Z")
+
+
+def test_a_services_refusal_is_the_tasks_error(states: Any, bucket: str) -> None:
+    described = run(states, "s3:getObject", Bucket=bucket, Key="none")
+    assert described["error"] == "S3.NoSuchKeyException"
+    assert "(Service: S3, Status Code: 404, Request ID: " in described["cause"]
+    described = run(states, "sfn:sendTaskSuccess", TaskToken="none", Output="{}")
+    assert described["error"] == "Sfn.InvalidTokenException"
+
+
+def test_members_are_in_pascal_case_whatever_the_service_calls_them(states: Any) -> None:
+    output = json.loads(run(states, "sfn:listStateMachines", MaxResults=1)["output"])
+    assert output["StateMachines"][0]["StateMachineArn"].startswith("arn:aws:states:")
+
+
+def test_an_operation_that_is_not_here_fails_by_its_name(states: Any) -> None:
+    described = run(states, "sagemaker:createTransformJob", TransformJobName="j")
+    assert described["status"] == "FAILED"
+    assert "CreateTransformJob" in described["cause"]
