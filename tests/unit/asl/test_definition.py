@@ -110,8 +110,6 @@ def test_a_broken_definition_is_refused_in_these_words(definition: Any, message:
 @pytest.mark.parametrize(
     ("definition", "feature"),
     [
-        (one(END) | {"QueryLanguage": "JSONata"}, "QueryLanguage 'JSONata'"),
-        (one(END | {"QueryLanguage": "JSONata"}), "QueryLanguage 'JSONata'"),
         (
             one({"Type": "Map", "End": True, "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED"}}}),
             "A Map of Mode 'DISTRIBUTED'",
