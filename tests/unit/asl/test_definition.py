@@ -154,3 +154,9 @@ def test_the_variables_that_states_read_are_found() -> None:
         },
     }
     assert variable_references(json.dumps(definition)) == {"M": ["a"], "In": ["b"]}
+
+
+def test_variables_of_jsonata_are_those_that_the_expression_does_not_bind() -> None:
+    text = "{% ( $own := $count($a); $map($b, function($x) { $x & '$no' & $own & $states.input }) ) %}"
+    definition = one(END | {"Output": [text, "$plain"]}) | {"QueryLanguage": "JSONata"}
+    assert variable_references(json.dumps(definition)) == {"S": ["a", "b"]}

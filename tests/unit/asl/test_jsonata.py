@@ -106,7 +106,7 @@ def test_a_hostile_expression_is_stopped(text: str) -> None:
 
 
 def test_a_pattern_takes_linear_time() -> None:
-    assert value_of("$contains($text, /(a+)+$/)", text="a" * 5000 + "!") is False
+    assert value_of("$contains($long, /(a+)+$/)", long="a" * 5000 + "!") is False
 
 
 @pytest.mark.parametrize("text", ["$eval('1')", "$nothing()"])
