@@ -144,6 +144,28 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert "/States/B" in told
 
 
+@pytest.mark.parametrize(
+    ("text", "message", "column"),
+    [
+        (
+            "not a definition",
+            "Unrecognized token 'not': was expecting"
+            " (JSON String, Number, Array, Object or token 'null', 'true' or 'false')",
+            4,
+        ),
+        (
+            "{'a': 1}",
+            "Unexpected character (''' (code 39)): was expecting double-quote to start field name",
+            3,
+        ),
+        ('{"a": 1', "Unexpected end-of-input", 8),
+    ],
+)
+def test_what_is_no_json_is_refused_in_jacksons_words(text: str, message: str, column: int) -> None:
+    place = f'[Source: (String)"{text}"; line: 1, column: {column}]'
+    assert refusals(text) == f"INVALID_JSON_DESCRIPTION: {message}\n at {place}"
+
+
 def test_the_variables_that_states_read_are_found() -> None:
     inner = {"StartAt": "In", "States": {"In": END | {"Parameters": {"q.$": "States.Format('{}', $b)"}}}}
     definition = {

@@ -11,6 +11,7 @@ from typing import Any
 from .choice import Predicate, Rule, RuleError, compile_condition
 from .failures import DefinitionError, Diagnostic
 from .fields import DISTRIBUTED, JSONATA_FIELDS, JSONPATH_FIELDS
+from .jackson import complaint, source
 from .jsontext import loads
 from .program import (
     Block,
@@ -57,7 +58,11 @@ def _parse(text: str) -> dict[str, Any]:
     try:
         value = loads(text)
     except ValueError as problem:
-        raise DefinitionError([Diagnostic("INVALID_JSON_DESCRIPTION", str(problem))]) from None
+        message, read = complaint(text) or (str(problem), 0)
+        place = source(text, read)
+        raise DefinitionError(
+            [Diagnostic("INVALID_JSON_DESCRIPTION", f"{message}\n at {place}", place)]
+        ) from None
     if not isinstance(value, dict):
         raise DefinitionError([Diagnostic(SCHEMA, "Definition must be a valid JSON object")])
     if _depth_exceeds(value, _JSON_DEPTH_LIMIT):
