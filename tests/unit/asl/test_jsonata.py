@@ -195,3 +195,20 @@ def test_a_jsonata_state_has_no_fields_of_the_other_language(state: dict[str, An
     with pytest.raises(DefinitionError) as problem:
         run({"S": {**state, "End": True}})
     assert place in str(problem.value)
+
+
+def test_long_evaluations_of_one_execution_take_turns_with_others() -> None:
+    heavy = "{% $sum([1..9000].($ + 1)) %}"
+    states = {f"S{n}": {"Type": "Pass", "Output": heavy, "Next": f"S{n + 1}"} for n in range(9)}
+    definition = {"QueryLanguage": "JSONata", "StartAt": "S0", "States": states | {"S9": {"Type": "Succeed"}}}
+    execution = Execution(
+        arn="a", name="e", role_arn="r", machine_arn="m", machine_name="m", region="r", input="{}", seed="s"
+    )
+    machine = Machine(compile_definition(json.dumps(definition)), execution)
+    first = machine.feed([Started()], NOW_MS)
+    assert machine.busy
+    again = Machine(compile_definition(json.dumps(definition)), execution)
+    assert again.feed([Started()], NOW_MS, first.steps).events == first.events
+    for _ in range(20):
+        machine.feed([], NOW_MS)
+    assert machine.status == "SUCCEEDED"

@@ -14,7 +14,7 @@ __all__ = ["Environment"]
 class Environment:
     """One evaluation's view. The context is built only when something asks for it."""
 
-    __slots__ = ("_context", "draw", "given", "now_ms", "root", "variables")
+    __slots__ = ("_context", "draw", "given", "now_ms", "root", "variables", "worked")
 
     def __init__(
         self,
@@ -24,6 +24,7 @@ class Environment:
         draw: Callable[[], int],
         now_ms: int = 0,
         given: Mapping[str, Any] | None = None,
+        worked: Callable[[int], None] = lambda _steps: None,
     ) -> None:
         self.root = root
         self.variables = variables
@@ -32,6 +33,8 @@ class Environment:
         self.now_ms = now_ms
         self.given = given or {}
         """`result` or `errorOutput`, once there is one."""
+        self.worked = worked
+        """Told how many steps each evaluation took."""
         self._context = context
 
     def states(self) -> dict[str, Any]:

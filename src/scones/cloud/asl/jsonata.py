@@ -145,8 +145,17 @@ def parse_query(text: str) -> Any:
         raise ValueError(str(problem)) from None
 
 
-def evaluate_query(parsed: Any, variables: Mapping[str, Any], now_ms: int, draw: Callable[[], int]) -> Any:
-    """The result as plain JSON, UNDEFINED, or a Function somewhere in it. Raises QueryError."""
+def evaluate_query(
+    parsed: Any,
+    variables: Mapping[str, Any],
+    now_ms: int,
+    draw: Callable[[], int],
+    worked: Callable[[int], None] = lambda _steps: None,
+) -> Any:
+    """The result as plain JSON, UNDEFINED, or a Function somewhere in it. Raises QueryError.
+
+    worked: told at the end how much work it was.
+    """
     evaluation: _Evaluation = copy.copy(parsed)
     evaluation.output_convert_nulls = False  # only this tells null from undefined
     bindings: dict[str, Any] = {name: _marked(value) for name, value in variables.items()}
@@ -172,6 +181,8 @@ def evaluate_query(parsed: Any, variables: Mapping[str, Any], now_ms: int, draw:
             raise QueryError("D1001", "Number out of range") from None
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
             raise QueryError("D3000", f"{type(problem).__name__}: {problem}") from None
+        finally:
+            worked(_BUDGET - evaluation.budget)
 
 
 def _no_function(*_arguments: Any) -> Any:

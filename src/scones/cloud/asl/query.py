@@ -38,7 +38,9 @@ class Query:
         """Raises QueryEvaluationError."""
         variables = {**environment.variables, "states": environment.states()}
         try:
-            value = evaluate_query(self.parsed, variables, environment.now_ms, environment.draw)
+            value = evaluate_query(
+                self.parsed, variables, environment.now_ms, environment.draw, environment.worked
+            )
         except QueryError as problem:
             raise QueryEvaluationError(self, f"threw an error during evaluation. {problem}") from None
         if value is UNDEFINED:

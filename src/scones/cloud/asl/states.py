@@ -283,6 +283,7 @@ def environment(
         machine.draw,
         machine.now_ms,
         given,
+        machine.worked,
     )
 
 
