@@ -5,6 +5,7 @@ execution must see it stopped at the same point. Patterns go to RE2, which takes
 """
 
 import copy
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -141,7 +142,7 @@ def parse_query(text: str) -> Any:
     """Raises ValueError where `text` is no JSONata."""
     try:
         return _Evaluation(text, _pattern)
-    except (jexception.JException, RecursionError, AttributeError, TypeError, IndexError) as problem:
+    except Exception as problem:  # the parser trips over broken texts in many ways
         raise ValueError(str(problem)) from None
 
 
@@ -179,7 +180,9 @@ def evaluate_query(
             raise QueryError(*_TOO_DEEP) from None
         except ArithmeticError:
             raise QueryError("D1001", "Number out of range") from None
-        except (LookupError, TypeError, ValueError, AttributeError) as problem:
+        except QueryError:
+            raise
+        except Exception as problem:  # whatever the library trips over is this expression's failure alone
             raise QueryError("D3000", f"{type(problem).__name__}: {problem}") from None
         finally:
             worked(_BUDGET - evaluation.budget)
@@ -235,6 +238,8 @@ def _json(value: Any) -> Any:
     if value is Utils.NULL_VALUE or value is None or isinstance(value, str | bool | int):
         return None if value is Utils.NULL_VALUE else value
     if isinstance(value, float):
+        if not math.isfinite(value):
+            raise QueryError("D1001", "Number out of range")
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     if isinstance(value, dict):
         return {key: _json(item) for key, item in value.items()}
