@@ -293,12 +293,32 @@ def test_recorded_cases_give_the_recorded_results_and_histories(file: str, stage
 
     staged(play)
     print(f"\n{file}: {score}")
+    _compare_with_known(file, passed)
+
+
+def _compare_with_known(file: str, passed: set[str]) -> None:
     lines = PASSING.read_text("utf-8").splitlines() if PASSING.exists() else []
     known = {line for line in lines if line.startswith(f"{file} ")}
     assert known <= passed, sorted(known - passed)
     if os.environ.get("SCONES_ASL_RECORD"):
         kept = [line for line in lines if not line.startswith(f"{file} ")]
         PASSING.write_text("\n".join(sorted({*kept, *passed})) + "\n", "utf-8")
+
+
+@pytest.mark.skipif(not CASES, reason="SCONES_ASL_CASES is not set")
+def test_recorded_validations_give_the_recorded_diagnostics(staged: Any) -> None:
+    passed: set[str] = set()
+
+    async def play(stage: Stage) -> None:
+        for case in _read(Path(CASES or ""), "validate.jsonl"):
+            reply = stage.ask("validate_state_machine_definition", **case["args"])
+            wanted = {k: v for k, v in case["expected"].items() if k != "ResponseMetadata"}
+            if reply == wanted:
+                passed.add(f"validate.jsonl result {case['id']}")
+
+    staged(play)
+    print(f"\nvalidate.jsonl: {len(passed)}")
+    _compare_with_known("validate.jsonl", passed)
 
 
 # Whole executions exported from the console ---------------------------------------------------------

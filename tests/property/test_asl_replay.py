@@ -56,7 +56,7 @@ class Author:
         return f"S{self._names}"
 
     def _state(self, depth: int, last: str) -> dict[str, Any]:
-        kinds = ["Pass", "Pass", "Wait", "Task", "Task", *(["Parallel", "Map"] if depth < 2 else [])]
+        kinds = ["Pass", "Query", "Wait", "Task", "Task", *(["Parallel", "Map"] if depth < 2 else [])]
         kind = self._random.choice(kinds)
         catch = {"Catch": [{"ErrorEquals": ["States.ALL"], "Next": last, "ResultPath": None}]}
         caught = catch if self._random.random() < 0.3 else {}
@@ -66,6 +66,14 @@ class Author:
                 "Parameters": {"id.$": "States.UUID()", "n.$": "States.MathRandom(1, 1000)"},
                 "ResultPath": "$.made",
                 "Assign": {"seen.$": "$.n"},
+            }
+        if kind == "Query":
+            made = "{'made': {'id': $uuid(), 'n': $random(), 'at': $now(), 'ms': $millis()}}"
+            return {
+                "Type": "Pass",
+                "QueryLanguage": "JSONata",
+                "Output": f"{{% $merge([$states.input, {made}]) %}}",
+                "Assign": {"seen": "{% $shuffle([1..5]) %}"},
             }
         if kind == "Wait":
             return {"Type": "Wait", "Seconds": self._random.randint(0, 5)}

@@ -110,8 +110,6 @@ def test_a_broken_definition_is_refused_in_these_words(definition: Any, message:
 @pytest.mark.parametrize(
     ("definition", "feature"),
     [
-        (one(END) | {"QueryLanguage": "JSONata"}, "QueryLanguage 'JSONata'"),
-        (one(END | {"QueryLanguage": "JSONata"}), "QueryLanguage 'JSONata'"),
         (
             one({"Type": "Map", "End": True, "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED"}}}),
             "A Map of Mode 'DISTRIBUTED'",
@@ -142,6 +140,28 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert "/States/B" in told
 
 
+@pytest.mark.parametrize(
+    ("text", "message", "column"),
+    [
+        (
+            "not a definition",
+            "Unrecognized token 'not': was expecting"
+            " (JSON String, Number, Array, Object or token 'null', 'true' or 'false')",
+            4,
+        ),
+        (
+            "{'a': 1}",
+            "Unexpected character (''' (code 39)): was expecting double-quote to start field name",
+            3,
+        ),
+        ('{"a": 1', "Unexpected end-of-input", 8),
+    ],
+)
+def test_what_is_no_json_is_refused_in_jacksons_words(text: str, message: str, column: int) -> None:
+    place = f'[Source: (String)"{text}"; line: 1, column: {column}]'
+    assert refusals(text) == f"INVALID_JSON_DESCRIPTION: {message}\n at {place}"
+
+
 def test_the_variables_that_states_read_are_found() -> None:
     inner = {"StartAt": "In", "States": {"In": END | {"Parameters": {"q.$": "States.Format('{}', $b)"}}}}
     definition = {
@@ -152,3 +172,9 @@ def test_the_variables_that_states_read_are_found() -> None:
         },
     }
     assert variable_references(json.dumps(definition)) == {"M": ["a"], "In": ["b"]}
+
+
+def test_variables_of_jsonata_are_those_that_the_expression_does_not_bind() -> None:
+    text = "{% ( $own := $count($a); $map($b, function($x) { $x & '$no' & $own & $states.input }) ) %}"
+    definition = one(END | {"Output": [text, "$plain"]}) | {"QueryLanguage": "JSONata"}
+    assert variable_references(json.dumps(definition)) == {"S": ["a", "b"]}

@@ -46,6 +46,7 @@ class Rule:
     condition: Predicate
     next: str
     assign: Template | None
+    output: Template | None = None
 
 
 def _number(value: Any) -> Any:

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from .choice import Rule, RuleError, compile_condition
+from .choice import Predicate, Rule, RuleError, compile_condition
 from .failures import DefinitionError, Diagnostic
+from .fields import DISTRIBUTED, JSONATA_FIELDS, JSONPATH_FIELDS
+from .jackson import complaint, source
 from .jsontext import loads
 from .program import (
     Block,
@@ -37,35 +39,6 @@ _NESTING_LIMIT = 40
 """Scopes within scopes."""
 _JSON_DEPTH_LIMIT = 200
 
-_COMMON = {"Type", "Comment", "QueryLanguage"}
-_FLOW = {"Next", "End", "Assign"}
-_PATHS = {"InputPath", "OutputPath"}
-_WORK = {"ResultSelector", "ResultPath", "Retry", "Catch"}
-_FIELDS = {
-    "Task": _COMMON | _FLOW | _PATHS | _WORK
-    | {"Resource", "Parameters", "Credentials", "TimeoutSeconds", "TimeoutSecondsPath"}
-    | {"HeartbeatSeconds", "HeartbeatSecondsPath"},
-    "Parallel": _COMMON | _FLOW | _PATHS | _WORK | {"Branches", "Parameters"},
-    "Map": _COMMON | _FLOW | _PATHS | _WORK
-    | {"ItemProcessor", "Iterator", "ItemsPath", "ItemSelector", "Parameters"}
-    | {"MaxConcurrency", "MaxConcurrencyPath"},
-    "Pass": _COMMON | _FLOW | _PATHS | {"Result", "ResultPath", "Parameters"},
-    "Wait": _COMMON | _FLOW | _PATHS | {"Seconds", "Timestamp", "SecondsPath", "TimestampPath"},
-    "Choice": _COMMON | _PATHS | {"Choices", "Default", "Assign"},
-    "Succeed": _COMMON | _PATHS,
-    "Fail": _COMMON | {"Error", "ErrorPath", "Cause", "CausePath"},
-}  # fmt: skip
-_DISTRIBUTED = (
-    "ItemReader",
-    "ItemBatcher",
-    "ResultWriter",
-    "Label",
-    "ToleratedFailureCount",
-    "ToleratedFailureCountPath",
-    "ToleratedFailurePercentage",
-    "ToleratedFailurePercentagePath",
-)
-
 
 @lru_cache(maxsize=256)
 def compile_definition(text: str) -> Program:
@@ -85,7 +58,11 @@ def _parse(text: str) -> dict[str, Any]:
     try:
         value = loads(text)
     except ValueError as problem:
-        raise DefinitionError([Diagnostic("INVALID_JSON_DESCRIPTION", str(problem))]) from None
+        message, read = complaint(text) or (str(problem), 0)
+        place = source(text, read)
+        raise DefinitionError(
+            [Diagnostic("INVALID_JSON_DESCRIPTION", f"{message}\n at {place}", place)]
+        ) from None
     if not isinstance(value, dict):
         raise DefinitionError([Diagnostic(SCHEMA, "Definition must be a valid JSON object")])
     if _depth_exceeds(value, _JSON_DEPTH_LIMIT):
@@ -113,19 +90,18 @@ def _read_machine(fields: dict[str, Any], diagnostics: list[Diagnostic]) -> Prog
     if "Version" in reader and fields["Version"] != "1.0":
         reader.wrong("Version must be '1.0'", "Version")
     _language(reader)
-    if fields.get("QueryLanguage") == "JSONata":
-        return None
-    block = _Blocks().read(reader, 0)
+    block = _Blocks(reader.jsonata).read(reader, 0)
     timeout = reader.integer("TimeoutSeconds", 1, LONGEST_TIMEOUT_S)
     comment = reader.text("Comment")
     return Program(root=block, timeout_s=timeout, comment=comment) if block else None
 
 
 def _language(reader: Reader) -> None:
-    language = reader.fields.get("QueryLanguage", "JSONPath")
-    if language == "JSONata":
-        reader.unsupported("QueryLanguage 'JSONata'", "QueryLanguage")
-    elif language != "JSONPath":
+    """From here down the reader reads the language that its object names, if it names one."""
+    language = reader.fields.get("QueryLanguage")
+    if language in ("JSONata", "JSONPath"):
+        reader.jsonata = language == "JSONata"
+    elif "QueryLanguage" in reader:
         reader.wrong(
             "The field 'QueryLanguage' should have one of these values: [JSONPath, JSONata]", "QueryLanguage"
         )
@@ -134,7 +110,9 @@ def _language(reader: Reader) -> None:
 class _Blocks:
     """Reads the nested scopes of one machine; a state's name is unique in all of them together."""
 
-    def __init__(self) -> None:
+    def __init__(self, jsonata: bool) -> None:
+        self._jsonata = jsonata
+        """The machine's own language, which a state has unless it names another."""
         self._names: set[str] = set()
 
     def read(self, reader: Reader, depth: int) -> Block | None:
@@ -167,16 +145,18 @@ class _Blocks:
         if reader is None or not reader.require("Type"):
             return None
         kind = reader.fields["Type"]
-        if not isinstance(kind, str) or kind not in _FIELDS:
+        if not isinstance(kind, str) or kind not in JSONPATH_FIELDS:
             kinds = "Task, Wait, Pass, Succeed, Fail, Choice, Parallel, Map"
             reader.wrong(f"The field 'Type' should have one of these values: [{kinds}]")
             return None
+        reader.jsonata = self._jsonata
         _language(reader)
-        if reader.fields.get("QueryLanguage") == "JSONata":
+        if self._jsonata and not reader.jsonata:
+            reader.wrong("'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine")
             return None
         if kind == "Map" and self._distributed(reader):
             return None
-        reader.allow(_FIELDS[kind])
+        reader.allow((JSONATA_FIELDS if reader.jsonata else JSONPATH_FIELDS)[kind])
         if kind == "Parallel":
             return self._parallel(reader, name, depth)
         if kind == "Map":
@@ -192,7 +172,7 @@ class _Blocks:
             reader.wrong("Value cannot be empty", "Branches")
         return ParallelState(
             **_work(reader, name),
-            parameters=reader.template("Parameters"),
+            parameters=reader.template(reader.arguments),
             branches=tuple(branch for branch in branches if branch),
         )
 
@@ -217,10 +197,14 @@ class _Blocks:
                 "The field 'Mode' should have one of these values: [INLINE, DISTRIBUTED]",
                 f"{field}/ProcessorConfig",
             )
-        for name in _DISTRIBUTED:
-            if name in reader:
-                reader.unsupported(f"The field '{name}' of a distributed Map", name)
-        return any(name in reader for name in _DISTRIBUTED)
+        foreign = [
+            name
+            for name in DISTRIBUTED
+            if name in reader and not (reader.jsonata and name in JSONATA_FIELDS["Map"])
+        ]
+        for name in foreign:
+            reader.unsupported(f"The field '{name}' of a distributed Map", name)
+        return bool(foreign)
 
     def _map(self, reader: Reader, name: str, depth: int) -> State | None:
         reader.at_most_one("ItemProcessor", "Iterator")
@@ -238,8 +222,9 @@ class _Blocks:
             parameters=reader.template(selector),
             processor=processor,
             items_path=reader.path("ItemsPath") or ROOT,
+            items=reader.payload("Items"),
             max_concurrency=reader.integer("MaxConcurrency", 0, 2**31 - 1) or 0,
-            max_concurrency_path=reader.path("MaxConcurrencyPath"),
+            max_concurrency_path=reader.query("MaxConcurrency") or reader.path("MaxConcurrencyPath"),
         )
 
 
@@ -253,6 +238,8 @@ def _common(reader: Reader, name: str) -> dict[str, Any]:
         "input_path": reader.path_or_null("InputPath"),
         "output_path": reader.path_or_null("OutputPath"),
         "assign": _assign(reader),
+        "jsonata": reader.jsonata,
+        "output": reader.payload("Output"),
     }
 
 
@@ -345,12 +332,17 @@ def _retrier(reader: Reader) -> Retrier | None:
 
 
 def _catcher(reader: Reader) -> Catcher | None:
-    reader.allow({"ErrorEquals", "Next", "ResultPath", "Assign", "Comment"})
+    own = "Output" if reader.jsonata else "ResultPath"
+    reader.allow({"ErrorEquals", "Next", own, "Assign", "Comment"})
     errors, target = _errors(reader), reader.text("Next")
     if errors is None or not reader.require("Next") or target is None:
         return None
     return Catcher(
-        errors=errors, next=target, result_path=reader.reference_path("ResultPath"), assign=_assign(reader)
+        errors=errors,
+        next=target,
+        result_path=reader.reference_path("ResultPath"),
+        assign=_assign(reader),
+        output=reader.payload("Output"),
     )
 
 
@@ -376,11 +368,11 @@ def _task(reader: Reader, name: str) -> State | None:
     return TaskState(
         **_work(reader, name),
         resource=resource,
-        parameters=reader.template("Parameters"),
+        parameters=reader.template(reader.arguments),
         timeout_s=timeout,
-        timeout_path=reader.path("TimeoutSecondsPath"),
+        timeout_path=reader.query("TimeoutSeconds") or reader.path("TimeoutSecondsPath"),
         heartbeat_s=heartbeat,
-        heartbeat_path=reader.path("HeartbeatSecondsPath"),
+        heartbeat_path=reader.query("HeartbeatSeconds") or reader.path("HeartbeatSecondsPath"),
         role=reader.template("Credentials"),
     )
 
@@ -401,14 +393,14 @@ def _wait(reader: Reader, name: str) -> State:
     if not any(field in reader for field in fields):
         reader.wrong(f"One of these fields is required: [{', '.join(fields)}]")
     timestamp = instant_ms(reader.fields.get("Timestamp"))
-    if "Timestamp" in reader and timestamp is None:
+    if "Timestamp" in reader and timestamp is None and not reader.queried("Timestamp"):
         reader.wrong("String does not match RFC3339 timestamp", "Timestamp")
     return WaitState(
         **_common(reader, name),
         seconds=reader.integer("Seconds", 0, LONGEST_TIMEOUT_S),
         timestamp_ms=timestamp,
-        seconds_path=reader.path("SecondsPath"),
-        timestamp_path=reader.path("TimestampPath"),
+        seconds_path=reader.query("Seconds") or reader.path("SecondsPath"),
+        timestamp_path=reader.query("Timestamp") or reader.path("TimestampPath"),
     )
 
 
@@ -423,13 +415,31 @@ def _choice(reader: Reader, name: str) -> State | None:
         inner = reader.below(f"Choices[{n}]", choice)
         if inner is None or not inner.require("Next"):
             continue
-        try:
-            condition = compile_condition(inner.fields)
-        except RuleError as problem:
-            inner.wrong(problem.message, problem.place.removeprefix("/"))
+        condition = _condition(inner)
+        if condition is None:
             continue
-        rules.append(Rule(condition, inner.text("Next") or "", _assign(inner)))
+        rules.append(Rule(condition, inner.text("Next") or "", _assign(inner), inner.payload("Output")))
     return ChoiceState(**_common(reader, name), rules=tuple(rules), default=reader.text("Default"))
+
+
+def _condition(reader: Reader) -> Predicate | None:
+    if reader.jsonata:
+        reader.allow({"Condition", "Next", "Assign", "Output", "Comment"})
+        if not reader.require("Condition"):
+            return None
+        if isinstance(reader.fields["Condition"], bool):
+            constant: bool = reader.fields["Condition"]
+            return lambda _environment: constant
+        query = reader.query("Condition")
+        if query is None:
+            reader.wrong("Expected value of type Boolean or a JSONata expression", "Condition")
+            return None
+        return lambda environment: bool(query.expect("boolean", environment))
+    try:
+        return compile_condition(reader.fields)
+    except RuleError as problem:
+        reader.wrong(problem.message, problem.place.removeprefix("/"))
+        return None
 
 
 def _succeed(reader: Reader, name: str) -> State:
@@ -442,9 +452,9 @@ def _fail(reader: Reader, name: str) -> State:
     return FailState(
         **_common(reader, name),
         error=reader.text("Error"),
-        error_path=reader.expression("ErrorPath"),
+        error_path=reader.query("Error") or reader.expression("ErrorPath"),
         cause=reader.text("Cause"),
-        cause_path=reader.expression("CausePath"),
+        cause_path=reader.query("Cause") or reader.expression("CausePath"),
     )
 
 

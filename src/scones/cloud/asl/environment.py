@@ -1,4 +1,7 @@
-"""What an expression may see: the input (`$`), the context object (`$$`), the variables (`$name`)."""
+"""What an expression may see: the input (`$`), the context object (`$$`), the variables (`$name`).
+
+JSONata sees the first two, and what a state's work gave, in `$states`.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +14,7 @@ __all__ = ["Environment"]
 class Environment:
     """One evaluation's view. The context is built only when something asks for it."""
 
-    __slots__ = ("_context", "draw", "root", "variables")
+    __slots__ = ("_context", "draw", "given", "now_ms", "root", "variables", "worked")
 
     def __init__(
         self,
@@ -19,12 +22,24 @@ class Environment:
         context: Callable[[], dict[str, Any]],
         variables: Mapping[str, Any],
         draw: Callable[[], int],
+        now_ms: int = 0,
+        given: Mapping[str, Any] | None = None,
+        worked: Callable[[int], None] = lambda _steps: None,
     ) -> None:
         self.root = root
         self.variables = variables
         self.draw = draw
         """128 random bits that a replay draws again."""
+        self.now_ms = now_ms
+        self.given = given or {}
+        """`result` or `errorOutput`, once there is one."""
+        self.worked = worked
+        """Told how many steps each evaluation took."""
         self._context = context
+
+    def states(self) -> dict[str, Any]:
+        """The value of `$states`."""
+        return {"input": self.root, "context": self._context(), **self.given}
 
     def resolve(self, path: Path) -> Any:
         """Raises PathError."""

@@ -43,7 +43,8 @@ class Diagnostic:
     """A path like /States/Wait/Seconds; None where the text is no object at all."""
 
     def __str__(self) -> str:
-        place = f" at {self.location}" if self.location else ""
+        told = self.location is None or self.message.endswith(self.location)
+        place = "" if told else f" at {self.location}"
         return f"{self.code}: {self.message}{place}"
 
 

@@ -6,6 +6,7 @@ from . import states
 from .failures import DataError, StateError
 from .jsontext import Json, dumps, join
 from .program import MapState, ParallelState
+from .query import Query
 from .scope import Fan, Scope, Visit
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def begin_parallel(machine: "Machine", visit: Visit) -> None:
 def begin_map(machine: "Machine", visit: Visit) -> None:
     state, scope = visit.state, visit.scope
     assert isinstance(state, MapState)
-    items = states.resolve(machine, visit, state.items_path)
+    items = _items(machine, visit, state)
     if not isinstance(items, list):
         raise DataError(f'Reference path "{state.items_path.text}" must point to array.')
     limit = _concurrency(machine, visit, state)
@@ -47,9 +48,20 @@ def begin_map(machine: "Machine", visit: Visit) -> None:
         _give_up(machine, fan, failure, fan.started_id)
 
 
+def _items(machine: "Machine", visit: Visit, state: MapState) -> Any:
+    if state.items is None:
+        return states.resolve(machine, visit, state.items_path)
+    view = states.environment(machine, visit, visit.input.value)
+    whole = state.items.value
+    return whole.expect("array", view) if isinstance(whole, Query) else state.items.evaluate(view)
+
+
 def _concurrency(machine: "Machine", visit: Visit, state: MapState) -> int:
     if state.max_concurrency_path is None:
         return state.max_concurrency
+    if isinstance(state.max_concurrency_path, Query):
+        view = states.environment(machine, visit, visit.input.value)
+        return max(int(state.max_concurrency_path.expect("number", view)), 0)
     value = states.resolve(machine, visit, state.max_concurrency_path)
     try:
         if isinstance(value, bool | float) or not isinstance(value, int | str):

@@ -48,6 +48,9 @@ EVENT_LIMIT = 25_000
 _STEPS = 256
 """Queue items per feeding, so that an endless loop of Pass states cannot hold the event loop."""
 
+_WORK = 100_000
+"""Steps of JSONata after which a feeding takes no further queue item; a replay counts items alone."""
+
 _ERROR_LIMIT, _CAUSE_LIMIT = 256, 32_768
 
 
@@ -86,6 +89,7 @@ class Machine:
         self._event_count = 0
         self._timer_count = 0
         self._draws = 0
+        self._work = 0
         self._events: list[Event] = []
         self._commands: list[Command] = []
 
@@ -100,14 +104,14 @@ class Machine:
         self.now_ms = now_ms
         self._events, self._commands = [], []
         taken: list[tuple[Stimulus, int]] = []
-        done = 0
+        done = self._work = 0
         try:
             for stimulus in stimuli:
                 first = self._event_count + 1
                 if self.status == "RUNNING" and self._take(stimulus):
                     taken.append((stimulus, first if self._event_count >= first else 0))
             limit = _STEPS if steps is None else steps
-            while self._queue and done < limit:
+            while self._queue and done < limit and (steps is not None or self._work < _WORK):
                 scope, work, arguments = self._queue.popleft()
                 done += 1
                 if scope.alive:
@@ -237,6 +241,10 @@ class Machine:
         self._draws += 1
         text = f"{self.execution.seed}:{self._draws}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])
+
+    def worked(self, steps: int) -> None:
+        """Account for an expression's evaluation."""
+        self._work += steps
 
     def expect(self, task: int, visit: Visit, invoke: Invoke | None = None) -> None:
         """Register a task; with `invoke`, also ask for it."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from .choice import Rule
 from .paths import Path
+from .query import Payload, Query
 from .retry import Catcher, Retrier
 from .template import Expression, Template
 
@@ -36,6 +37,9 @@ class State:
     """None: the state sees {}."""
     output_path: Path | None
     """None: the state's output is {}."""
+    jsonata: bool = False
+    output: Payload | None = None
+    """JSONata only."""
     assign: Template | None = None
 
     @property
@@ -65,8 +69,8 @@ class WaitState(State):
 
     seconds: int | None = None
     timestamp_ms: int | None = None
-    seconds_path: Path | None = None
-    timestamp_path: Path | None = None
+    seconds_path: Path | Query | None = None
+    timestamp_path: Path | Query | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +87,9 @@ class SucceedState(State):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailState(State):
     error: str | None
-    error_path: Expression | None
+    error_path: Expression | Query | None
     cause: str | None
-    cause_path: Expression | None
+    cause_path: Expression | Query | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +124,9 @@ class Resource:
 class TaskState(WorkState):
     resource: Resource
     timeout_s: int | None
-    timeout_path: Path | None
+    timeout_path: Path | Query | None
     heartbeat_s: int | None
-    heartbeat_path: Path | None
+    heartbeat_path: Path | Query | None
     role: Template | None
     """Credentials, {"RoleArn": ...}."""
 
@@ -138,8 +142,10 @@ class MapState(WorkState):
 
     processor: Block
     items_path: Path
+    items: Payload | None
+    """JSONata only; without it the input is the array."""
     max_concurrency: int
-    max_concurrency_path: Path | None
+    max_concurrency_path: Path | Query | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

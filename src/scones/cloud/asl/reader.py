@@ -8,6 +8,7 @@ from typing import Any
 
 from .failures import Diagnostic
 from .paths import Path, compile_path
+from .query import Payload, Query, compile_payload, is_query
 from .template import Expression, Template, TemplateError, compile_expression, compile_template
 
 __all__ = ["ROOT", "SCHEMA", "Reader"]
@@ -20,17 +21,31 @@ _NO_EXPRESSION = "The value for the field '{}' must be a valid JSONPath or a val
 class Reader:
     """One object and where it stands. All readers of a definition share the list of diagnostics."""
 
-    def __init__(self, fields: dict[str, Any], place: str, diagnostics: list[Diagnostic]) -> None:
+    def __init__(
+        self, fields: dict[str, Any], place: str, diagnostics: list[Diagnostic], jsonata: bool = False
+    ) -> None:
         self.fields = fields
         self.place = place
         self.diagnostics = diagnostics
+        self.jsonata = jsonata
+
+    @property
+    def arguments(self) -> str:
+        """The field with what a state hands to its work."""
+        return "Arguments" if self.jsonata else "Parameters"
+
+    @property
+    def _local(self) -> str:
+        """The place below the state, as error messages of expressions tell it."""
+        _, _, below = self.place.rpartition("States/")[2].partition("/")
+        return f"{below}/" if below else ""
 
     def below(self, field: str, value: Any) -> "Reader | None":
         """A reader for the object `value` in `field`; None, and a diagnostic, where it is none."""
         if not isinstance(value, dict):
             self.wrong("Expected value of type Object", field)
             return None
-        return Reader(value, f"{self.place}/{field}", self.diagnostics)
+        return Reader(value, f"{self.place}/{field}", self.diagnostics, self.jsonata)
 
     def wrong(self, message: str, field: str = "", code: str = SCHEMA) -> None:
         place = f"{self.place}/{field}" if field else self.place or "/"
@@ -69,7 +84,7 @@ class Reader:
 
     def integer(self, field: str, fewest: int, most: int) -> int | None:
         value = self.fields.get(field)
-        if field not in self.fields:
+        if field not in self.fields or self.queried(field):
             return None
         if isinstance(value, float) and value.is_integer():
             value = int(value)
@@ -128,7 +143,30 @@ class Reader:
             self.wrong(_NO_EXPRESSION.format(field))
             return None
 
+    def queried(self, field: str) -> bool:
+        """Whether a JSONata expression stands in the field of a state that has them."""
+        return self.jsonata and is_query(self.fields.get(field))
+
+    def query(self, field: str) -> Query | None:
+        """The field's expression; None where something else stands there."""
+        if not self.queried(field):
+            return None
+        payload = self.payload(field)
+        return payload.value if payload and isinstance(payload.value, Query) else None
+
+    def payload(self, field: str) -> Payload | None:
+        """A JSONata state's field with expressions inside; None in other states, and where absent."""
+        if field not in self.fields or not self.jsonata:
+            return None
+        try:
+            return compile_payload(self.fields[field], f"{self._local}{field}")
+        except ValueError as problem:
+            self.wrong(f"The JSONata expression is not valid: {problem}", field)
+            return None
+
     def template(self, field: str) -> Template | None:
+        if self.jsonata:
+            return self.payload(field)
         if field not in self.fields:
             return None
         try:

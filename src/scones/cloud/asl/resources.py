@@ -59,12 +59,14 @@ def read_resource(reader: Reader) -> Resource | None:
 
 
 def _check_parameters(reader: Reader, service: str, action: str) -> None:
-    value = reader.fields.get("Parameters", {})
+    value = reader.fields.get(reader.arguments, {})
+    if reader.queried(reader.arguments):
+        return
     if not isinstance(value, dict):
-        reader.wrong("Expected value of type Object", "Parameters")
+        reader.wrong("Expected value of type Object", reader.arguments)
         return
     names = {name.removesuffix(".$") for name in value}
     for name in sorted(names - _PARAMETERS[service, action]):
-        reader.wrong(f'The field "{name}" is not supported by Step Functions', "Parameters")
+        reader.wrong(f'The field "{name}" is not supported by Step Functions', reader.arguments)
     if service == "lambda" and "FunctionName" not in names:
-        reader.wrong("The field 'FunctionName' is required but was missing", "Parameters")
+        reader.wrong("The field 'FunctionName' is required but was missing", reader.arguments)

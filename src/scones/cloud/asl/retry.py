@@ -53,3 +53,4 @@ class Catcher:
     result_path: Path | None
     """None discards the error output."""
     assign: Template | None
+    output: Template | None = None

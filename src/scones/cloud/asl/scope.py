@@ -33,16 +33,20 @@ class Visit:
     """One stay in one state, retries included."""
 
     __slots__ = (
-        "attempts", "effective", "entered_id", "entered_ms", "fan", "heartbeat", "input", "retries",
-        "scope", "state", "task", "timer", "token",
+        "attempts", "effective", "entered_id", "entered_ms", "fan", "heartbeat", "input", "previous_id",
+        "retries", "scope", "state", "task", "timer", "token",
     )  # fmt: skip
 
-    def __init__(self, scope: Scope, state: State, given: Json, entered_id: int, entered_ms: int) -> None:
+    def __init__(
+        self, scope: Scope, state: State, given: Json, previous_id: int, entered_id: int, entered_ms: int
+    ) -> None:
         self.scope = scope
         self.state = state
         self.input = given
         self.effective = given
         """The input after InputPath."""
+        self.previous_id = previous_id
+        """Id of the event that the state's entry follows from."""
         self.entered_id = entered_id
         self.entered_ms = entered_ms
         self.retries = 0

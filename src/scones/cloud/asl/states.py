@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import fans
+from .choice import Rule
 from .environment import Environment
 from .failures import DataError, StateError
 from .journal import Invoke
@@ -16,11 +17,13 @@ from .program import (
     ChoiceState,
     FailState,
     PassState,
+    State,
     SucceedState,
     TaskState,
     WaitState,
     WorkState,
 )
+from .query import Query, QueryEvaluationError
 from .retry import Catcher, matches
 from .scope import Scope, Visit
 from .template import Expression, Template, evaluate
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["complete", "enter", "fail", "failed", "perform", "submitted", "succeeded", "timer_fired"]
 
 _LONGEST_WAIT_S = 2**31
+_LONGEST_TIMEOUT_S = 99_999_999
 _TRUNCATED = {"truncated": False}
 
 
@@ -40,16 +44,17 @@ _TRUNCATED = {"truncated": False}
 
 def enter(machine: "Machine", scope: Scope, name: str, given: Json) -> None:
     state = scope.block.states[name]
+    previous = scope.last
     entered = machine.emit(
         f"{state.type}StateEntered",
-        scope.last,
+        previous,
         "stateEntered",
         input=given.text,
         inputDetails=_TRUNCATED,
         name=name,
     )
     scope.last = entered
-    visit = scope.visit = Visit(scope, state, given, entered, machine.now_ms)
+    visit = scope.visit = Visit(scope, state, given, previous, entered, machine.now_ms)
     perform(machine, visit, _begin)
 
 
@@ -80,12 +85,36 @@ def again(machine: "Machine", visit: Visit) -> None:
 def complete(machine: "Machine", visit: Visit, result: Json) -> None:
     """A state's work gave a result: select, assign, merge, filter, exit."""
     state = visit.state
+    if state.jsonata:
+        worked = isinstance(state, WorkState)
+        known = {"result": result.value} if worked else {}
+        default = result if worked else visit.input
+        _leave(machine, visit, state, state.next, known, default)
+        return
     if isinstance(state, WorkState) and state.result_selector is not None:
         result = Json(state.result_selector.evaluate(environment(machine, visit, result.value)))
     assigned = _assigned(machine, visit, state.assign, result)
     if isinstance(state, WorkState | PassState):
         result = _merged(visit, state.result_path, result)
     _exit(machine, visit, _filtered(machine, visit, result), state.next, assigned)
+
+
+def _leave(
+    machine: "Machine",
+    visit: Visit,
+    chosen: State | Rule | Catcher,
+    target: str | None,
+    known: dict[str, Any],
+    default: Json,
+) -> None:
+    """Exit a JSONata state by the Output and Assign of itself, of a choice rule or of a catcher.
+
+    known: what `$states` holds besides input and context.
+    """
+    view = environment(machine, visit, visit.input.value, given=known)
+    output = default if chosen.output is None else Json(chosen.output.evaluate(view))
+    assigned = None if chosen.assign is None else _checked(chosen.assign.evaluate(view))
+    _exit(machine, visit, output, target, assigned)
 
 
 def _merged(visit: Visit, path: Path | None, result: Json) -> Json:
@@ -161,9 +190,10 @@ def fail(machine: "Machine", visit: Visit, failure: StateError, *, fan_failed: b
     state, scope = visit.state, visit.scope
     machine.cancel_timer(visit)
     machine.cancel_task(visit)
-    if failure.wrapped:
-        place = f"the state '{state.name}' (entered at the event id #{visit.entered_id})"
-        failure = StateError(failure.error, f"An error occurred while executing {place}. {failure.cause}")
+    original = failure
+    failure = _placed(machine, visit, failure)
+    if isinstance(original, QueryEvaluationError):
+        fan_failed = fan_failed or state.type == "Map"
     if isinstance(state, WorkState) and _retried(machine, visit, state, failure):
         return
     if fan_failed:
@@ -176,7 +206,34 @@ def fail(machine: "Machine", visit: Visit, failure: StateError, *, fan_failed: b
     try:
         _catch(machine, visit, catcher, failure)
     except StateError as second:
-        _fail_scope(machine, scope, second)
+        _fail_scope(machine, scope, _placed(machine, visit, second))
+
+
+def _placed(machine: "Machine", visit: Visit, failure: StateError) -> StateError:
+    """The failure with its place before the cause; one of an expression has an event of its own."""
+    if not failure.wrapped:
+        return failure
+    place = f"the state '{visit.state.name}' (entered at the event id #{visit.entered_id})"
+    placed = StateError(failure.error, f"An error occurred while executing {place}. {failure.cause}")
+    if isinstance(failure, QueryEvaluationError):
+        _evaluation_failed(machine, visit, failure, placed)
+    return placed
+
+
+def _evaluation_failed(
+    machine: "Machine", visit: Visit, original: QueryEvaluationError, failure: StateError
+) -> None:
+    """The event's parent is the state's predecessor, as recorded; a Wait's is its own entry."""
+    waits = isinstance(visit.state, WaitState)
+    visit.scope.last = machine.emit(
+        "EvaluationFailed",
+        visit.entered_id if waits else visit.previous_id,
+        "evaluationFailed",
+        error=failure.error,
+        cause=failure.cause,
+        location=original.location,
+        state=visit.state.name,
+    )
 
 
 def _retried(machine: "Machine", visit: Visit, state: WorkState, failure: StateError) -> bool:
@@ -197,6 +254,10 @@ def _retried(machine: "Machine", visit: Visit, state: WorkState, failure: StateE
 def _catch(machine: "Machine", visit: Visit, catcher: Catcher, failure: StateError) -> None:
     """OutputPath and ResultSelector have no part in this, as recorded."""
     error_output = Json({"Error": failure.error or "", "Cause": failure.cause or ""})
+    if visit.state.jsonata:
+        known = {"errorOutput": error_output.value}
+        _leave(machine, visit, catcher, catcher.next, known, error_output)
+        return
     assigned = _assigned(machine, visit, catcher.assign, error_output)
     _exit(machine, visit, _merged(visit, catcher.result_path, error_output), catcher.next, assigned)
 
@@ -211,9 +272,19 @@ def _fail_scope(machine: "Machine", scope: Scope, failure: StateError) -> None:
 # Expressions --------------------------------------------------------------------------------------
 
 
-def environment(machine: "Machine", visit: Visit, root: Any, item: Any = None) -> Environment:
-    """item: the (index, value) that an ItemSelector sees."""
-    return Environment(root, lambda: _context(machine, visit, item), visit.scope.variables, machine.draw)
+def environment(
+    machine: "Machine", visit: Visit, root: Any, item: Any = None, given: dict[str, Any] | None = None
+) -> Environment:
+    """item: the (index, value) that an ItemSelector sees. given: more of `$states`."""
+    return Environment(
+        root,
+        lambda: _context(machine, visit, item),
+        visit.scope.variables,
+        machine.draw,
+        machine.now_ms,
+        given,
+        machine.worked,
+    )
 
 
 def _context(machine: "Machine", visit: Visit, item: Any) -> dict[str, Any]:
@@ -273,7 +344,10 @@ def _assigned(
 ) -> dict[str, Any] | None:
     if template is None:
         return None
-    assigned: dict[str, Any] = template.evaluate(environment(machine, visit, root.value))
+    return _checked(template.evaluate(environment(machine, visit, root.value)))
+
+
+def _checked(assigned: dict[str, Any]) -> dict[str, Any]:
     for name, value in assigned.items():
         check_size(Json(value), name)
     return assigned
@@ -302,7 +376,9 @@ def _fail(machine: "Machine", visit: Visit) -> None:
     raise StateError(error, cause)
 
 
-def _word(machine: "Machine", visit: Visit, expression: Expression, field: str) -> str:
+def _word(machine: "Machine", visit: Visit, expression: Expression | Query, field: str) -> str:
+    if isinstance(expression, Query):
+        return str(expression.expect("string", environment(machine, visit, visit.input.value)))
     value = evaluate(expression, environment(machine, visit, visit.effective.value), field)
     if not isinstance(value, str):
         raise DataError(
@@ -321,6 +397,9 @@ def _choice(machine: "Machine", visit: Visit) -> None:
         failure = DataError("No choice rule matched, and the state has no Default.")
         failure.error = "States.NoChoiceMatched"
         raise failure
+    if state.jsonata:
+        _leave(machine, visit, rule or state, target, {}, visit.input)
+        return
     template = rule.assign if rule else state.assign
     assigned = _assigned(machine, visit, template, visit.effective)
     _exit(machine, visit, _filtered(machine, visit, visit.effective), target, assigned)
@@ -340,6 +419,10 @@ def _due_ms(machine: "Machine", visit: Visit) -> int:
         return state.timestamp_ms
     if state.seconds is not None:
         return machine.now_ms + state.seconds * 1000
+    if isinstance(state.timestamp_path, Query):
+        return _queried_instant(machine, visit, state.timestamp_path)
+    if isinstance(state.seconds_path, Query):
+        return machine.now_ms + _queried_number(machine, visit, state.seconds_path, 0) * 1000
     if state.timestamp_path is not None:
         value = _waited_for(machine, visit, "TimestampPath", state.timestamp_path)
         instant = instant_ms(value)
@@ -357,6 +440,23 @@ def _due_ms(machine: "Machine", visit: Visit) -> int:
     if seconds < 0:
         raise DataError(f"The SecondsPath parameter references a negative value: {text}")
     return machine.now_ms + seconds * 1000
+
+
+def _queried_instant(machine: "Machine", visit: Visit, query: Query) -> int:
+    value = query.expect("string", environment(machine, visit, visit.input.value))
+    instant = instant_ms(value)
+    if instant is None:
+        raise QueryEvaluationError(query, f"returned no valid ISO-8601 extended offset date-time: {value}")
+    return instant
+
+
+def _queried_number(machine: "Machine", visit: Visit, query: Query, fewest: int) -> int:
+    value = query.expect("number", environment(machine, visit, visit.input.value))
+    if not isinstance(value, int) or not fewest <= value <= _LONGEST_TIMEOUT_S:
+        raise QueryEvaluationError(
+            query, f"returned a value out of range: an integer of at least {fewest} is expected, not {value}"
+        )
+    return value
 
 
 def _waited_for(machine: "Machine", visit: Visit, field: str, path: Path) -> Any:
@@ -457,12 +557,14 @@ def timer_fired(machine: "Machine", visit: Visit) -> None:
 
 
 def _seconds(
-    machine: "Machine", visit: Visit, seconds: int | None, path: Path | None, field: str
+    machine: "Machine", visit: Visit, seconds: int | None, path: Path | Query | None, field: str
 ) -> int | None:
     if path is None:
         return seconds
+    if isinstance(path, Query):
+        return _queried_number(machine, visit, path, 1)
     value = resolve(machine, visit, path)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 99_999_999:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _LONGEST_TIMEOUT_S:
         raise DataError(
             f"The {field} parameter cannot be parsed as a positive long value: {path.text} == {_plain(value)}"
         )

@@ -1,11 +1,10 @@
 """Operations on executions and their histories."""
 
 import hashlib
-import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
+from scones.cloud.asl.jackson import complaint
 from scones.cloud.asl.journal import Event
 from scones.cloud.asl.jsontext import LIMIT_BYTES, loads
 from scones.cloud.errors import ServiceError
@@ -288,8 +287,6 @@ def _shown(event: Event, with_data: bool) -> Wire:
 
 # The input's text -----------------------------------------------------------------------------------
 
-_TOKEN = re.compile(r"[\w$]+")
-
 
 def _check_input(text: str) -> None:
     if len(text.encode()) > LIMIT_BYTES:
@@ -301,28 +298,9 @@ def _check_input(text: str) -> None:
     try:
         loads(text)
     except ValueError:
-        raise _invalid_input(_complaint(text)) from None
+        known = complaint(text)
+        raise _invalid_input(known[0] if known else "Invalid execution input.") from None
 
 
 def _invalid_input(reason: str) -> ServiceError:
     return ServiceError("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{reason}'")
-
-
-def _complaint(text: str) -> str:
-    """In the words of Java's Jackson where they are known."""
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as problem:
-        rest = text[problem.pos :]
-        if not rest:
-            return "Unexpected end-of-input"
-        if "property name" in problem.msg:
-            character = f"Unexpected character ('{rest[0]}' (code {ord(rest[0])}))"
-            return f"{character}: was expecting double-quote to start field name"
-        if token := _TOKEN.match(rest):
-            known = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
-            return f"Unrecognized token '{token[0]}': was expecting {known}"
-        return f"Unexpected character ('{rest[0]}' (code {ord(rest[0])}))"
-    except RecursionError:
-        return "Document nesting depth exceeds the maximum allowed"
-    return "Invalid execution input."

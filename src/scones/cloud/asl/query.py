@@ -1,0 +1,110 @@
+"""JSONata in a definition: texts of the form `{% ... %}`, and payloads with such texts anywhere inside."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .environment import Environment
+from .failures import StateError
+from .jsonata import UNDEFINED, Function, QueryError, evaluate_query, parse_query
+from .jsontext import dumps
+
+__all__ = ["Payload", "Query", "QueryEvaluationError", "compile_payload", "is_query"]
+
+
+class QueryEvaluationError(StateError):
+    """An expression that gave nothing, failed, or gave what its field does not take."""
+
+    wrapped = True
+
+    def __init__(self, query: "Query", problem: str) -> None:
+        where = f"The JSONata expression '{query.text}' specified for the field '{query.place}'"
+        super().__init__("States.QueryEvaluationError", f"{where} {problem}")
+        self.location = query.place
+
+
+def is_query(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("{%") and value.endswith("%}") and len(value) >= 4
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One expression; `place` is where it stands below its state."""
+
+    text: str
+    place: str
+    parsed: Any
+
+    def evaluate(self, environment: Environment) -> Any:
+        """Raises QueryEvaluationError."""
+        variables = {**environment.variables, "states": environment.states()}
+        try:
+            value = evaluate_query(
+                self.parsed, variables, environment.now_ms, environment.draw, environment.worked
+            )
+        except QueryError as problem:
+            raise QueryEvaluationError(self, f"threw an error during evaluation. {problem}") from None
+        if value is UNDEFINED:
+            raise QueryEvaluationError(self, "returned nothing (undefined).")
+        if _has_function(value):
+            raise QueryEvaluationError(self, "returned an unsupported result type.")
+        return value
+
+    def expect(self, kind: str, environment: Environment) -> Any:
+        """The value, of JSON's type `kind`. Raises QueryEvaluationError."""
+        value = self.evaluate(environment)
+        found = _kind(value)
+        if found != kind:
+            shown = f"Expected '{kind}', but was '{found}' for value: {dumps(value)}"
+            raise QueryEvaluationError(self, f"returned an unexpected result type. {shown}")
+        return value
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object"}
+    return names[type(value)]
+
+
+def _has_function(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_function(item) for item in value.values())
+    if isinstance(value, list):
+        return any(_has_function(item) for item in value)
+    return isinstance(value, Function)
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """An object, array or literal with expressions inside."""
+
+    value: Any
+
+    def evaluate(self, environment: Environment) -> Any:
+        return _evaluate(self.value, environment)
+
+
+def _evaluate(node: Any, environment: Environment) -> Any:
+    if isinstance(node, Query):
+        return node.evaluate(environment)
+    if isinstance(node, dict):
+        return {key: _evaluate(item, environment) for key, item in node.items()}
+    if isinstance(node, list):
+        return [_evaluate(item, environment) for item in node]
+    return node
+
+
+def compile_payload(value: Any, place: str) -> Payload:
+    """Raises ValueError for a text between `{%` and `%}` that is no JSONata."""
+    return Payload(_compile(value, place))
+
+
+def _compile(value: Any, place: str) -> Any:
+    if is_query(value):
+        text = value[2:-2].strip()
+        return Query(text, place, parse_query(text))
+    if isinstance(value, dict):
+        return {key: _compile(item, f"{place}/{key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [_compile(item, f"{place}[{n}]") for n, item in enumerate(value)]
+    return value
