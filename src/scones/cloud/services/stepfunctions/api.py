@@ -8,6 +8,7 @@ from .executions import Executions
 from .machines import StateMachines
 from .runner import Runner
 from .store import Store
+from .test_state import TestState
 
 __all__ = ["StepFunctions"]
 
@@ -39,7 +40,8 @@ class StepFunctions:
         )
         machines = StateMachines(store=store, clock=clock, ids=ids)
         executions = Executions(store=store, runner=self._runner, clock=clock, ids=ids)
-        self.parts: tuple[object, ...] = (machines, executions)
+        tested = TestState(clock=clock, ids=ids, call=call)
+        self.parts: tuple[object, ...] = (machines, executions, tested)
 
     async def start(self) -> None:
         await self._runner.start()
