@@ -60,9 +60,8 @@ def list_executions(
             ]
     except ClientError as error:
         if missing(error):
-            raise WorkflowError(
-                f"there is no state machine {arn}", "`scones orchestrate` makes it"
-            ) from error
+            hint = "--machine takes a name or an ARN" if machine else "`scones orchestrate` makes it"
+            raise WorkflowError(f"there is no state machine {arn}", hint) from error
         raise
     return found
 

@@ -202,8 +202,7 @@ def _check(request: Wire, state: Wire) -> None:
         if kind in ("Map", "Parallel"):
             _refuse(f"State type '{kind}' is not supported when a mock is not specified")
         if "context" in request:
-            _refuse("State type 'Pass' does not accept a context without a mock" if kind == "Pass" else
-                    "A context may only be specified together with a mock")  # fmt: skip
+            _refuse("A context may only be specified together with a mock")
         return
     if kind not in _MOCKABLE:
         _refuse(f"State type '{kind}' is not supported when a mock is specified")
