@@ -18,6 +18,7 @@ import click
 
 from scones import __version__
 from scones.cli_cloud import cloud_commands, ensure_cloud
+from scones.cli_look import OWN_OPTIONS, register
 from scones.workflow.errors import WorkflowError
 from scones.workflow.settings import Settings, parse_classes
 
@@ -129,6 +130,7 @@ def _options(*groups: list[Any]) -> Callable[[Callable[..., None]], Callable[...
                 "wait",
                 "keep_data",
                 "yes",
+                *OWN_OPTIONS,
             )
             own = {name: options.pop(name) for name in names if name in options}
             pairs = _pairs(options.pop("hyperparameters", ()))
@@ -397,6 +399,7 @@ def destroy(work: _Workplace, keep_data: bool, yes: bool) -> None:
     work.show(result, lines | {"kept": "; ".join(result.kept)})
 
 
+register(cli, _options)
 for _command in cloud_commands:
     cli.add_command(_command)
 

@@ -95,6 +95,8 @@ class Aws:
                 "retries": {"mode": "standard", "max_attempts": 3},
                 "ignore_configured_endpoint_urls": self.settings.endpoint_url is None,
             }
+            if self.settings.on_this_machine:  # TestState asks sync-HOST, and a local host has no such name
+                options["inject_host_prefix"] = False
             make: Any = self._session.client  # its stubs know a signature for each service, none for all
             client = make(service, endpoint_url=self.settings.endpoint_url, config=Config(**options))
             client.meta.events.register("after-call", _refuse_a_cut_reply)

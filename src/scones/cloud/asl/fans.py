@@ -35,7 +35,9 @@ def begin_map(machine: "Machine", visit: Visit) -> None:
     assert isinstance(state, MapState)
     items = _items(machine, visit, state)
     if not isinstance(items, list):
-        raise DataError(f'Reference path "{state.items_path.text}" must point to array.')
+        path = state.items_path.text.replace("$$", "$", 1)  # as recorded
+        raise DataError(f'Reference path "{path}" must point to array.')
+    machine.note("afterItemsPath", Json(items))
     limit = _concurrency(machine, visit, state)
     scope.last = machine.emit("MapStateStarted", scope.last, "mapStateStarted", length=len(items))
     fan = visit.fan = Fan(visit, items, scope.last, min(limit or _INLINE_CONCURRENCY, _INLINE_CONCURRENCY))
@@ -85,6 +87,7 @@ def _open_iteration(machine: "Machine", fan: Fan, previous: int) -> None:
     if state.parameters is not None:
         view = states.environment(machine, visit, visit.effective.value, (index, item))
         given = Json(state.parameters.evaluate(view))
+        machine.note("itemSelected", given)
     fan.opened += 1
     inner = machine.open(state.processor, visit, fan, index)
     inner.item = item

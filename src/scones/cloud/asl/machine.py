@@ -75,6 +75,9 @@ class Execution:
 class Machine:
     """One running execution."""
 
+    context: dict[str, Any] | None = None
+    """Stands in for the context object where someone supplies one."""
+
     def __init__(self, program: Program, execution: Execution) -> None:
         self.program = program
         self.execution = execution
@@ -231,6 +234,9 @@ class Machine:
             event[f"{details_name}EventDetails"] = kept
         self._events.append(event)
         return self._event_count
+
+    def note(self, what: str, value: Any) -> None:
+        """What a state made of its data, for those who watch one; no history has a place for it."""
 
     def queue(self, scope: Scope, work: Callable[..., None], *arguments: Any) -> None:
         """Do this when its turn comes, unless the scope has been aborted by then."""

@@ -74,6 +74,7 @@ def _begin(machine: "Machine", visit: Visit) -> None:
         visit.effective = EMPTY
     elif not (path.whole and path.source == "input"):
         visit.effective = Json(_resolve(machine, visit, path, visit.input.value))
+    machine.note("afterInputPath", visit.effective)
     _WORK[visit.state.type](machine, visit)
 
 
@@ -85,6 +86,7 @@ def again(machine: "Machine", visit: Visit) -> None:
 def complete(machine: "Machine", visit: Visit, result: Json) -> None:
     """A state's work gave a result: select, assign, merge, filter, exit."""
     state = visit.state
+    machine.note("result", result)
     if state.jsonata:
         worked = isinstance(state, WorkState)
         known = {"result": result.value} if worked else {}
@@ -93,9 +95,11 @@ def complete(machine: "Machine", visit: Visit, result: Json) -> None:
         return
     if isinstance(state, WorkState) and state.result_selector is not None:
         result = Json(state.result_selector.evaluate(environment(machine, visit, result.value)))
+    machine.note("afterResultSelector", result)
     assigned = _assigned(machine, visit, state.assign, result)
     if isinstance(state, WorkState | PassState):
         result = _merged(visit, state.result_path, result)
+    machine.note("afterResultPath", result)
     _exit(machine, visit, _filtered(machine, visit, result), state.next, assigned)
 
 
@@ -161,6 +165,7 @@ def _exit(
     )
     scope.variables.update(assigned or {})
     scope.visit = None
+    machine.note("left", (target, output))
     if target is not None:
         machine.queue(scope, enter, machine, scope, target, output)
     elif scope.fan is None:
@@ -190,6 +195,7 @@ def fail(machine: "Machine", visit: Visit, failure: StateError, *, fan_failed: b
     state, scope = visit.state, visit.scope
     machine.cancel_timer(visit)
     machine.cancel_task(visit)
+    machine.note("failure", failure)
     original = failure
     failure = _placed(machine, visit, failure)
     if isinstance(original, QueryEvaluationError):
@@ -203,6 +209,7 @@ def fail(machine: "Machine", visit: Visit, failure: StateError, *, fan_failed: b
     if catcher is None:
         _fail_scope(machine, scope, failure)
         return
+    machine.note("catchIndex", catchers.index(catcher))
     try:
         _catch(machine, visit, catcher, failure)
     except StateError as second:
@@ -241,12 +248,15 @@ def _retried(machine: "Machine", visit: Visit, state: WorkState, failure: StateE
         if not matches(retrier.errors, failure.error):
             continue
         used = visit.attempts.get(position, 0)
+        machine.note("retryIndex", position)
         if used >= retrier.attempts:
             return False
         visit.attempts[position] = used + 1
         visit.retries += 1
         bits = machine.draw() if retrier.full_jitter else 0
-        machine.set_timer(visit, machine.now_ms + retrier.delay_ms(used, bits))
+        delay = retrier.delay_ms(used, bits)
+        machine.note("retryBackoff", delay)
+        machine.set_timer(visit, machine.now_ms + delay)
         return True
     return False
 
@@ -288,6 +298,8 @@ def environment(
 
 
 def _context(machine: "Machine", visit: Visit, item: Any) -> dict[str, Any]:
+    if machine.context is not None:
+        return machine.context
     execution = machine.execution
     state: dict[str, Any] = {"Name": visit.state.name, "EnteredTime": iso(visit.entered_ms)}
     if isinstance(visit.state, WorkState):
@@ -334,9 +346,11 @@ def resolve(machine: "Machine", visit: Visit, path: Path) -> Any:
 
 
 def arguments(machine: "Machine", visit: Visit, parameters: Template | None) -> Json:
-    if parameters is None:
-        return visit.effective
-    return Json(parameters.evaluate(environment(machine, visit, visit.effective.value)))
+    given = visit.effective
+    if parameters is not None:
+        given = Json(parameters.evaluate(environment(machine, visit, given.value)))
+    machine.note("afterParameters", given)
+    return given
 
 
 def _assigned(

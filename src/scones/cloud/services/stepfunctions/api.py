@@ -8,6 +8,7 @@ from .executions import Executions
 from .machines import StateMachines
 from .runner import Runner
 from .store import Store
+from .test_state import TestState
 from .tokens import TaskTokens
 from .versions import Versions
 
@@ -43,8 +44,9 @@ class StepFunctions:
         executions = Executions(store=store, runner=self._runner, clock=clock, ids=ids)
         versions = Versions(store=store, clock=clock)
         tokens = TaskTokens(store=store, runner=self._runner)
+        tested = TestState(clock=clock, ids=ids, call=call)
         self._store = store
-        self.parts: tuple[object, ...] = (machines, versions, executions, tokens)
+        self.parts: tuple[object, ...] = (machines, versions, executions, tokens, tested)
 
     async def start(self) -> None:
         with self._store.transaction():

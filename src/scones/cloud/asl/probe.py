@@ -1,0 +1,114 @@
+"""One state, run by the interpreter itself and watched: what it made of its data, and how it ended.
+
+A probe is a Machine that stops where the state is left, fails or would be retried. Where a result is
+mocked, nothing inside a Map or Parallel runs: the state's own data flow is all that happens.
+"""
+
+from typing import Any
+
+from . import states
+from .failures import StateError
+from .journal import Turn
+from .jsontext import Json, join
+from .machine import Execution, Machine
+from .program import Block, MapState, ParallelState, Program
+from .scope import Fan, Scope, Visit
+
+__all__ = ["Probe", "Tolerance"]
+
+_THRESHOLD = StateError(
+    "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded"
+)
+
+
+class Probe(Machine):
+    """retries: how often the retrier that applies has retried already."""
+
+    def __init__(
+        self,
+        program: Program,
+        execution: Execution,
+        *,
+        variables: dict[str, Any],
+        context: dict[str, Any] | None,
+        mocked: bool,
+        retries: int,
+    ) -> None:
+        super().__init__(program, execution)
+        self.notes: dict[str, Any] = {}
+        self.context = context
+        self._root.variables.update(variables)
+        self._mocked = mocked
+        self._retries = retries
+        self._selected: list[Json] = []
+
+    @property
+    def over(self) -> bool:
+        return self.status != "RUNNING" or bool({"left", "retryBackoff"} & self.notes.keys())
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        return dict(self._root.variables)
+
+    @property
+    def fanned_out(self) -> bool:
+        """Whether a Map or Parallel has computed what it would have given to its inner states."""
+        visit = self._root.visit
+        return visit is not None and visit.fan is not None
+
+    @property
+    def items(self) -> int:
+        """How many items or branches it fanned out to."""
+        visit = self._root.visit
+        return len(visit.fan.items) if visit and visit.fan else 0
+
+    def step(self, *stimuli: Any, now_ms: int) -> Turn:
+        """One item of the queue at a time, so that the next state is never entered."""
+        return self.feed(stimuli, now_ms, 1)
+
+    def note(self, what: str, value: Any) -> None:
+        if "left" in self.notes:
+            return
+        if what == "itemSelected":
+            self._selected.append(value)
+            self.notes["afterItemSelector"] = join(self._selected)
+            return
+        if what == "failure" and (visit := self._root.visit):
+            for position in range(len(getattr(visit.state, "retriers", ()))):
+                visit.attempts[position] = self._retries
+        self.notes[what] = value
+
+    def open(self, block: Block, visit: Visit, fan: Fan, index: int) -> Scope:
+        scope = super().open(block, visit, fan, index)
+        if self._mocked:  # never live, so that all items are selected and none runs
+            fan.live.remove(scope)
+            scope.alive = False
+        return scope
+
+    def settle(self, output: str | None, failure: StateError | None, tolerance: "Tolerance") -> None:
+        """The mocked end of a Map or Parallel."""
+        visit = self._root.visit
+        assert visit is not None
+        assert visit.fan is not None
+        assert isinstance(visit.state, MapState | ParallelState)
+        items, visit.fan = len(visit.fan.items), None
+        if failure is None and tolerance.exceeded(items):
+            failure = StateError(_THRESHOLD.error, _THRESHOLD.cause)
+        if failure is not None:
+            states.fail(self, visit, failure, fan_failed=True)
+        else:
+            states.perform(self, visit, states.complete, Json(text=output))
+
+
+class Tolerance:
+    """How many failed items a Map bears, against how many failed."""
+
+    def __init__(self, failed: int, count: int | None, percentage: float | None) -> None:
+        self.failed = failed
+        self._count = count
+        self._percentage = percentage
+
+    def exceeded(self, items: int) -> bool:
+        if self._count is not None and self.failed > self._count:
+            return True
+        return self._percentage is not None and 100 * self.failed > self._percentage * items

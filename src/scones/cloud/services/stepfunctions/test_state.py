@@ -1,0 +1,348 @@
+"""TestState: one state run by the interpreter that runs executions, and what it made of its data.
+
+The state becomes a machine of its own whose other states are only names to go to. Tasks are really
+asked, through the same integrations, unless a mock answers for them.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from email.utils import format_datetime
+from typing import Any
+
+from scones.cloud.asl.definition import compile_definition
+from scones.cloud.asl.failures import DefinitionError, StateError
+from scones.cloud.asl.journal import Command, Failed, Fired, Invoke, SetTimer, Started, Stimulus, Succeeded
+from scones.cloud.asl.jsontext import Json, dumps, loads
+from scones.cloud.asl.machine import Execution
+from scones.cloud.asl.probe import Probe, Tolerance
+from scones.cloud.errors import ServiceError
+from scones.cloud.ports import Call, Clock, Context, Ids, Wire
+
+from . import integrations
+from .mock_results import mock_fault
+from .times import milliseconds
+
+__all__ = ["TestState", "inspection", "program_text"]
+
+_LONGEST_MS = 300_000
+"""AWS lets a state be tested for five minutes."""
+_UNNAMED = "StateName"
+_MOCKABLE = ("Task", "Map", "Parallel")
+_INVOKE = "arn:aws:states:::lambda:invoke"
+_NOBODY = "arn:aws:lambda:us-east-1:000000000000:function:mocked"
+"""Stands in for an integration whose answer is mocked: it need not be one that is here."""
+_INTEGRATION = re.compile(r"arn:aws[a-z-]*:states:::.+")
+_NEVER_RUN = ("ItemReader", "ItemBatcher", "ResultWriter", "Label", "ToleratedFailureCount",
+              "ToleratedFailurePercentage")  # fmt: skip
+_JSONPATH_FIELDS = ("afterInputPath", "afterParameters", "afterItemsPath", "afterItemSelector",
+                    "afterResultSelector", "afterResultPath")  # fmt: skip
+_SHOWN = {
+    "Pass": ("afterInputPath", "afterParameters", "afterResultSelector", "afterResultPath"),
+    "Task": ("afterInputPath", "afterParameters", "result", "afterResultSelector", "afterResultPath"),
+    "Map": ("afterInputPath", "afterItemsPath", "afterItemSelector", "afterResultSelector",
+            "afterResultPath"),
+    "Parallel": ("afterResultSelector", "afterResultPath"),
+}  # fmt: skip
+"""What is told of each type of state, as recorded; of the other types, only the InputPath."""
+
+
+class TestState:
+    __test__ = False  # no test of ours, whatever its name
+
+    def __init__(self, *, clock: Clock, ids: Ids, call: Call) -> None:
+        self._clock = clock
+        self._ids = ids
+        self._call = call
+
+    async def test_state(self, request: Wire, context: Context) -> Wire:
+        name, state, language = _state(request)
+        _check(request, state)
+        probe = self._probe(request, context, program_text(name, state, language, request))
+        await self._run(probe, request, state)
+        return _reply(probe, request, state, jsonata=language == "JSONata")
+
+    def _probe(self, request: Wire, context: Context, text: str) -> Probe:
+        try:
+            program = compile_definition(text)
+        except DefinitionError as problem:
+            message = f"Invalid State Machine Definition: '{problem}'"
+            raise ServiceError("InvalidDefinition", message) from None
+        machine, name = self._ids.uuid(), self._ids.uuid()
+        prefix = f"arn:aws:states:{context.region}:{context.account_id}"
+        execution = Execution(
+            arn=f"{prefix}:express:{machine}:{name}",
+            name=name,
+            role_arn=request.get("roleArn"),  # type: ignore[arg-type]  # null in the context, as recorded
+            machine_arn=f"{prefix}:stateMachine:{machine}",
+            machine_name=machine,
+            region=context.region,
+            input=request.get("input") or "{}",
+            seed=name,
+        )
+        return Probe(
+            program,
+            execution,
+            variables=_object(request, "variables") or {},
+            context=_object(request, "context"),
+            mocked="mock" in request,
+            retries=request.get("stateConfiguration", {}).get("retrierRetryCount", 0),
+        )
+
+    async def _run(self, probe: Probe, request: Wire, state: Wire) -> None:
+        """Until the state is left, has failed, or would be retried."""
+        mock = request.get("mock")
+        deadline = milliseconds(self._clock.now()) + _LONGEST_MS
+        stimuli: list[Stimulus] = [Started()]
+        while not probe.over:
+            now = milliseconds(self._clock.now())
+            turn = probe.step(*stimuli, now_ms=now)
+            stimuli = []
+            if probe.over:
+                return
+            if mock is not None and probe.fanned_out:
+                tolerance = _tolerance(request, state)
+                if tolerance.failed > probe.items:
+                    _refuse("Map iteration failure count must be less than or equal to the number of Map"
+                            " iterations")  # fmt: skip
+                probe.settle(mock.get("result"), _mocked_error(mock), tolerance)
+            elif invoke := next((c for c in turn.commands if isinstance(c, Invoke)), None):
+                stimuli = [await self._answer(probe, invoke, mock, deadline)]
+            elif not probe.busy:
+                stimuli = [await self._timer(probe.pending(), deadline)]
+
+    async def _answer(self, probe: Probe, invoke: Invoke, mock: Wire | None, deadline: int) -> Stimulus:
+        if mock is not None:
+            if failure := _mocked_error(mock):
+                return Failed(invoke.task, failure.error or "", failure.cause)
+            return Succeeded(invoke.task, mock["result"])
+        timers = [command for command in probe.pending() if isinstance(command, SetTimer)]
+        due = min([deadline, *(timer.due_ms for timer in timers)])
+        try:
+            left = max(due - milliseconds(self._clock.now()), 0) / 1000
+            return await asyncio.wait_for(self._ask(invoke), left)
+        except TimeoutError:
+            if timers and due < deadline:
+                return Fired(timers[0].timer)
+            return Failed(invoke.task, "States.Timeout", None)
+
+    async def _ask(self, invoke: Invoke) -> Stimulus:
+        envelope = integrations.Envelope(
+            request_id=self._ids.uuid(),
+            date=format_datetime(self._clock.now(), usegmt=True),
+            trace_id=f"Root=1-{self._ids.token(8)}-{self._ids.token(24)};Sampled=0",
+        )
+        try:
+            service, operation, request = integrations.request(invoke, self._ids.uuid())
+            return integrations.answer(invoke, await self._call(service, operation, request), envelope)
+        except ServiceError as problem:
+            return integrations.failure(invoke, problem, envelope)
+
+    async def _timer(self, pending: list[Command], deadline: int) -> Stimulus:
+        """The next timer, when its instant has come. Raises ServiceError for a wait beyond the limit."""
+        timer = min(
+            (command for command in pending if isinstance(command, SetTimer)), key=lambda timer: timer.due_ms
+        )
+        if timer.due_ms > deadline:
+            raise ServiceError("ValidationException", "A tested state may not run longer than five minutes")
+        await asyncio.sleep(max(timer.due_ms - milliseconds(self._clock.now()), 0) / 1000)
+        return Fired(timer.timer)
+
+
+# The request --------------------------------------------------------------------------------------
+
+
+def _state(request: Wire) -> tuple[str, Wire, str]:
+    """(name, the state as written, its query language)."""
+    try:
+        definition = loads(request["definition"])
+    except ValueError as problem:
+        message = f"Invalid State Machine Definition: 'INVALID_JSON_DESCRIPTION: {problem}'"
+        raise ServiceError("InvalidDefinition", message) from None
+    if not isinstance(definition, dict):
+        message = "Invalid State Machine Definition: 'Definition must be a valid JSON object'"
+        raise ServiceError("InvalidDefinition", message)
+    language: str = definition.get("QueryLanguage", "JSONPath")
+    name: str | None = request.get("stateName")
+    if name is None:
+        if "States" in definition:
+            raise ServiceError("ValidationException", "stateName is required with a state machine definition")
+        return _UNNAMED, definition, language
+    found = _find(definition, name)
+    if found is None:
+        raise ServiceError("ValidationException", "State not found in definition")
+    return name, found, found.get("QueryLanguage", language)
+
+
+def _find(block: Any, name: str) -> Wire | None:
+    """A state of the machine or of any block inside it."""
+    states = block.get("States") if isinstance(block, dict) else None
+    if not isinstance(states, dict):
+        return None
+    if isinstance(states.get(name), dict):
+        found: Wire = states[name]
+        return found
+    for state in (state for state in states.values() if isinstance(state, dict)):
+        inner = [state.get("ItemProcessor"), state.get("Iterator"), *(state.get("Branches") or [])]
+        for nested in inner:
+            if (match := _find(nested, name)) is not None:
+                return match
+    return None
+
+
+def _check(request: Wire, state: Wire) -> None:
+    """Raises ValidationException, InvalidExecutionInput for what cannot be tested."""
+    try:
+        loads(request.get("input") or "{}")
+    except ValueError as problem:
+        message = f"Invalid State Machine Execution Input: '{problem}'"
+        raise ServiceError("InvalidExecutionInput", message) from None
+    kind, mock = state.get("Type"), request.get("mock")
+    if mock is None:
+        if kind in ("Map", "Parallel"):
+            _refuse(f"State type '{kind}' is not supported when a mock is not specified")
+        if "context" in request:
+            _refuse("A context may only be specified together with a mock")
+        return
+    if kind not in _MOCKABLE:
+        _refuse(f"State type '{kind}' is not supported when a mock is specified")
+    if "result" in mock and "errorOutput" in mock:
+        _refuse("A test mock should have only one of the following fields: [result, errorOutput].")
+    if "result" not in mock and "errorOutput" not in mock:
+        _refuse("A test mock needs one of the following fields: [result, errorOutput].")
+    if request.get("revealSecrets"):
+        _refuse("TestState does not support RevealSecrets when a mock is specified.")
+    if "result" in mock:
+        _check_result(state, mock)
+
+
+def _check_result(state: Wire, mock: Wire) -> None:
+    try:
+        result = loads(mock["result"])
+    except ValueError:
+        raise ServiceError("ValidationException", "Mocked result must be valid JSON") from None
+    if state["Type"] == "Map" and "ResultWriter" in state:
+        if not isinstance(result, dict):
+            _refuse("Mocked result must be a JSON object.")
+    elif state["Type"] in ("Map", "Parallel") and not isinstance(result, list):
+        _refuse("Mocked result must be an array.")
+    mode = mock.get("fieldValidationMode", "STRICT")
+    if state["Type"] == "Task" and mode != "NONE":
+        fault = mock_fault(str(state.get("Resource")), result, required=mode == "STRICT")
+        if fault:
+            _refuse(f"Mock result schema validation error: {fault}")
+
+
+def _refuse(message: str) -> None:
+    raise ServiceError("ValidationException", message)
+
+
+def _object(request: Wire, field: str) -> dict[str, Any] | None:
+    if field not in request:
+        return None
+    try:
+        value = loads(request[field])
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ServiceError("ValidationException", f"The field '{field}' must be a JSON object")
+    return value
+
+
+def program_text(name: str, state: Wire, language: str, request: Wire) -> str:
+    """The state as a machine: whatever it may go to is there by name, and no more."""
+    state = {**state, "QueryLanguage": language} if language != "JSONPath" else dict(state)
+    if "mock" in request:
+        state = _mocked(state, request.get("stateConfiguration", {}))
+    targets = {state.get("Next"), state.get("Default")}
+    for field in ("Choices", "Catch"):
+        rules = state.get(field)
+        targets |= {r.get("Next") for r in (rules if isinstance(rules, list) else []) if isinstance(r, dict)}
+    stubs = {t: {"Type": "Succeed"} for t in sorted(t for t in targets if isinstance(t, str)) if t != name}
+    return dumps({"StartAt": name, "States": {name: state, **stubs}})
+
+
+def _mocked(state: Wire, configuration: Wire) -> Wire:
+    """Whom a mocked task would ask, and how a mocked Map would run, does not matter."""
+    if state["Type"] == "Task":
+        if _INTEGRATION.fullmatch(str(state.get("Resource"))) and state["Resource"] != _INVOKE:
+            state["Resource"] = _NOBODY
+        return state
+    read = configuration.get("mapItemReaderData")
+    if read is not None and "ItemReader" in state and state.get("QueryLanguage") == "JSONata":
+        state["Items"] = loads(read)
+        del state["ItemReader"]
+    if state["Type"] == "Map" and "ItemReader" not in state:
+        state = {field: value for field, value in state.items() if field not in _NEVER_RUN}
+        if isinstance(processor := state.get("ItemProcessor"), dict):
+            state["ItemProcessor"] = {k: v for k, v in processor.items() if k != "ProcessorConfig"}
+    return state
+
+
+def _mocked_error(mock: Wire) -> StateError | None:
+    output = mock.get("errorOutput")
+    return None if output is None else StateError(output.get("error"), output.get("cause"))
+
+
+def _tolerance(request: Wire, state: Wire) -> Tolerance:
+    failed = request.get("stateConfiguration", {}).get("mapIterationFailureCount", 0)
+    count, percentage = (state.get(f"ToleratedFailure{kind}") for kind in ("Count", "Percentage"))
+    if isinstance(count, str) or isinstance(percentage, str):
+        message = "TestState does not evaluate a tolerated failure that is an expression; give it as a number"
+        raise ServiceError("ValidationException", message)
+    return Tolerance(failed, count, percentage)
+
+
+# The reply ----------------------------------------------------------------------------------------
+
+
+def _reply(probe: Probe, request: Wire, state: Wire, *, jsonata: bool) -> Wire:
+    notes = probe.notes
+    reply: Wire = {}
+    failure = notes.get("failure")
+    if failure is not None:
+        told = {"error": failure.error, "cause": failure.cause}
+        reply = {name: text for name, text in told.items() if text is not None}
+        reply["status"] = "RETRIABLE" if "retryBackoff" in notes else "FAILED"
+    if "left" in notes:
+        target, output = notes["left"]
+        reply["status"] = "SUCCEEDED" if failure is None else "CAUGHT_ERROR"
+        reply["output"] = output.text
+        if target is not None:
+            reply["nextState"] = target
+    if request.get("inspectionLevel", "INFO") != "INFO":
+        reply["inspectionData"] = inspection(notes, state, probe.execution.input, jsonata=jsonata)
+        if probe.variables:
+            reply["inspectionData"]["variables"] = dumps(probe.variables)
+    return reply
+
+
+def inspection(notes: Mapping[str, Any], state: Wire, given: str, *, jsonata: bool) -> Wire:
+    """How the data flowed, from a probe's notes; which fields each type of state tells is as recorded."""
+    kind = str(state.get("Type"))
+    shown = list(_SHOWN.get(kind, ("afterInputPath",)))
+    if kind == "Pass" and "Result" in state:
+        shown = ["result", "afterResultSelector", "afterResultPath"]
+    data: Wire = {"input": given}
+    if jsonata:
+        shown = [field for field in shown if field not in _JSONPATH_FIELDS]
+        if kind == "Task" and isinstance(notes.get("afterParameters"), Json):
+            data["afterArguments"] = notes["afterParameters"].text
+    data |= {field: notes[field].text for field in shown if field in notes}
+    if kind == "Map" and ("afterItemsPath" in notes or jsonata):
+        data |= _limits(state)
+    details = {name: notes[name] for name in ("catchIndex", "retryIndex") if name in notes}
+    if "retryBackoff" in notes:
+        details["retryBackoffIntervalSeconds"] = notes["retryBackoff"] // 1000
+    return data | ({"errorDetails": details} if details else {})
+
+
+def _limits(state: Wire) -> Wire:
+    limits: Wire = {"maxConcurrency": state.get("MaxConcurrency", 0)}
+    for field, name in (
+        ("ToleratedFailureCount", "toleratedFailureCount"),
+        ("ToleratedFailurePercentage", "toleratedFailurePercentage"),
+    ):
+        if field in state:
+            limits[name] = state[field]
+    return limits

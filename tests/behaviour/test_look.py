@@ -1,0 +1,105 @@
+"""The verbs that look, as a person calls them, against a running cloud."""
+
+import json
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from scones.cli import cli
+from scones.testing import LocalAWS
+from scones.workflow.errors import WorkflowError
+
+ROLE = "arn:aws:iam::000000000000:role/states"
+SHIPPED = Path(__file__).parents[2] / "src/scones/shipped/state_machine.asl.json"
+MACHINE = {
+    "StartAt": "Each",
+    "States": {
+        "Each": {
+            "Type": "Map",
+            "ItemProcessor": {"StartAt": "Item", "States": {"Item": {"Type": "Pass", "End": True}}},
+            "Next": "Ask",
+        },
+        "Ask": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::lambda:invoke",
+            "Parameters": {"FunctionName": "nowhere"},
+            "Retry": [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 1}],
+            "Catch": [
+                {"ErrorEquals": ["Other"], "Next": "Never"},
+                {"ErrorEquals": ["States.ALL"], "Next": "Stop"},
+            ],
+            "End": True,
+        },
+        "Stop": {"Type": "Fail", "Error": "Enough"},
+        "Never": {"Type": "Succeed"},
+    },
+}
+
+
+@pytest.fixture
+def look(aws: LocalAWS) -> Any:
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, [*arguments, "--endpoint-url", aws.url])
+
+    return call
+
+
+@pytest.fixture
+def ended(aws: LocalAWS) -> str:
+    """The ARN of an execution that retried, caught and failed."""
+    states = aws.client("stepfunctions")
+    name = f"look-{uuid.uuid4().hex[:8]}"
+    machine = states.create_state_machine(name=name, definition=json.dumps(MACHINE), roleArn=ROLE)
+    arn: str = states.start_execution(stateMachineArn=machine["stateMachineArn"], input="[1,2,3]")[
+        "executionArn"
+    ]
+    deadline = time.monotonic() + 30
+    while states.describe_execution(executionArn=arn)["status"] == "RUNNING":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return arn
+
+
+def test_an_execution_is_listed_shown_and_drawn(look: Any, ended: str, tmp_path: Path) -> None:
+    machine, name = ended.split(":")[-2:]
+    assert name in look("executions", "--machine", machine, "--json").output
+    assert name not in look("executions", "--machine", machine, "--status", "RUNNING", "--json").output
+    shown = json.loads(look("show", name, "--machine", machine, "--json").stdout)
+    by_name = {state["name"]: state for state in shown["states"]}
+    statuses = {name: state["status"] for name, state in by_name.items()}
+    assert statuses == {
+        "Each": "SUCCEEDED", "Item": "SUCCEEDED", "Ask": "CAUGHT", "Stop": "FAILED", "Never": "NOT RUN",
+    }  # fmt: skip
+    assert by_name["Each"]["iterations"] == {"started": 3, "succeeded": 3}
+    assert (by_name["Ask"]["retries"], by_name["Stop"]["error"]) == (1, "Enough")
+    assert "Lambda.ResourceNotFoundException" in look("show", ended, "--state", "Ask").stdout
+    assert look("graph", ended, "-o", str(tmp_path / "a.svg")).exit_code == 0
+    assert "Ask: CAUGHT" in (tmp_path / "a.svg").read_text()
+
+
+def test_the_shipped_machine_is_drawn(look: Any) -> None:
+    drawn = look("graph", str(SHIPPED)).stdout
+    assert drawn.startswith("<svg")
+    assert all(name in drawn for name in json.loads(SHIPPED.read_text())["States"])
+
+
+def test_one_state_is_run_by_itself(look: Any, tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    file.write_text('{"Type": "Pass", "InputPath": "$.a", "End": true}')
+    ran: Result = look("test-state", "--definition", str(file), "--input", '{"a": 5}', "--json")
+    assert ran.exception is None, ran.exception
+    assert json.loads(ran.stdout) == {"output": "5", "status": "SUCCEEDED"}
+
+
+@pytest.mark.parametrize(
+    "verb", [("show", "nobody"), ("executions", "--machine", "nobody"), ("graph", "nobody")]
+)
+def test_what_is_not_there_is_said_with_a_hint(look: Any, verb: tuple[str, ...]) -> None:
+    result = look(*verb)
+    assert isinstance(result.exception, WorkflowError)
+    assert "nobody" in result.exception.message
+    assert result.exception.hint

@@ -1,0 +1,60 @@
+"""Events and a definition become what happened to each state."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from scones.workflow.history import StateSummary, summarize
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+MACHINE: dict[str, Any] = {
+    "StartAt": "Ask",
+    "States": {
+        "Ask": {"Type": "Task", "Next": "Done", "Catch": [{"Next": "Sorry"}]},
+        "Done": {"Type": "Succeed"},
+        "Sorry": {"Type": "Fail"},
+    },
+}
+
+
+def _events(*steps: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """One event a second, each following from the one before."""
+    return [
+        {"id": n, "previousEventId": n - 1, "type": kind, "timestamp": START + timedelta(seconds=n),
+         "anyEventDetails": details}
+        for n, (kind, details) in enumerate(steps, 1)
+    ]  # fmt: skip
+
+
+ENTERED = [("ExecutionStarted", {"input": "{}"}), ("TaskStateEntered", {"name": "Ask", "input": "{}"})]
+FAILED = [("TaskScheduled", {}), ("TaskStarted", {}), ("TaskFailed", {"error": "Broken", "cause": "why"})]
+LEFT = [("TaskStateExited", {"name": "Ask", "output": "1"})]
+
+
+def _ask(*steps: tuple[str, dict[str, Any]]) -> StateSummary:
+    return summarize(MACHINE, _events(*steps))[0]
+
+
+def test_a_running_state_has_no_output_yet() -> None:
+    ask = _ask(*ENTERED, ("TaskScheduled", {}))
+    assert (ask.status, ask.output, ask.duration_s) == ("RUNNING", None, None)
+
+
+def test_a_retry_that_succeeds_is_a_success_with_a_retry() -> None:
+    again = [("TaskScheduled", {}), ("TaskStarted", {}), ("TaskSucceeded", {"output": "1"})]
+    ask = _ask(*ENTERED, *FAILED, *again, *LEFT)
+    assert (ask.status, ask.retries, ask.output, ask.duration_s) == ("SUCCEEDED", 1, "1", 7.0)
+
+
+def test_an_error_that_was_handled_is_caught() -> None:
+    ask = _ask(*ENTERED, *FAILED, *LEFT)
+    assert (ask.status, ask.error, ask.cause) == ("CAUGHT", "Broken", "why")
+
+
+def test_the_state_that_ended_the_execution_has_failed() -> None:
+    ask = _ask(*ENTERED, *FAILED, ("ExecutionFailed", {"error": "Broken", "cause": "why"}))
+    assert (ask.status, ask.error) == ("FAILED", "Broken")
+
+
+def test_an_abort_marks_what_was_running_and_nothing_else() -> None:
+    states = summarize(MACHINE, _events(*ENTERED, ("ExecutionAborted", {})))
+    assert [state.status for state in states] == ["ABORTED", "NOT RUN", "NOT RUN"]
