@@ -130,6 +130,7 @@ def _options(*groups: list[Any]) -> Callable[[Callable[..., None]], Callable[...
                 "wait",
                 "keep_data",
                 "yes",
+                "gate",
                 *OWN_OPTIONS,
             )
             own = {name: options.pop(name) for name in names if name in options}
@@ -239,6 +240,29 @@ def orchestrate(work: _Workplace) -> None:
         "changed": ", ".join(result.changed) or "nothing",
     }
     work.show(result, lines, "scones execute --sample 10")
+
+
+@cli.command()
+@_options(_TRAINING, _ENDPOINT, _CAPTURE)
+@click.option("--gate", type=click.FloatRange(0, 1), default=0.8, show_default=True,
+              help="Validation accuracy that a model must reach to be served.")  # fmt: skip
+def pipeline(work: _Workplace, gate: float) -> None:
+    """Train, gate and deploy by one state machine; the exit code is 1 if it failed."""
+    from scones.workflow.pipeline import pipeline
+
+    result = pipeline(work.aws, work.terminal, gate=gate)
+    lines = {
+        "execution": f"{result.execution} ({result.status})",
+        "states": " > ".join(result.states),
+        "training job": result.job,
+    }
+    if result.error:
+        lines |= {"error": result.error, "cause": result.cause}
+    else:
+        lines |= {"validation accuracy": _percent(result.accuracy), "endpoint": result.endpoint}
+    work.show(result, lines)
+    if result.status != "SUCCEEDED":
+        raise SystemExit(1)
 
 
 @cli.command()

@@ -11,7 +11,18 @@ from pathlib import Path
 
 import pytest
 
-VERBS = ("etl", "train", "deploy", "orchestrate", "execute", "evaluate", "monitor", "run", "destroy")
+VERBS = (
+    "etl",
+    "train",
+    "deploy",
+    "orchestrate",
+    "pipeline",
+    "execute",
+    "evaluate",
+    "monitor",
+    "run",
+    "destroy",
+)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -51,7 +62,9 @@ def test_verbs_are_listed_in_the_order_of_the_story() -> None:
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("verb", ["train", "deploy", "orchestrate", "evaluate", "monitor", "destroy"])
+@pytest.mark.parametrize(
+    "verb", ["train", "deploy", "orchestrate", "pipeline", "evaluate", "monitor", "destroy"]
+)
 def test_nobody_there(verb: str) -> None:
     url = f"http://127.0.0.1:{closed_port()}"
     done = scones(verb, "--endpoint-url", url)

@@ -14,7 +14,7 @@ from scones.workflow.errors import WorkflowError
 from scones.workflow.progress import Progress
 from scones.workflow.roles import ensure_role
 
-__all__ = ["CAPTURE_PREFIX", "VARIANT", "Deploy", "deploy"]
+__all__ = ["CAPTURE_PREFIX", "VARIANT", "Deploy", "config_request", "deploy"]
 
 VARIANT = "AllTraffic"
 CAPTURE_PREFIX = "data_capture"
@@ -73,9 +73,9 @@ def _model(aws: Aws, trained: dict[str, Any], role: str) -> str:
     return str(name)
 
 
-def _config(aws: Aws, model: str) -> str:
-    """The configuration's name, which holds a digest of its content."""
-    settings, sagemaker = aws.settings, aws.client("sagemaker")
+def config_request(aws: Aws, model: str) -> dict[str, Any]:
+    """CreateEndpointConfig's request; the name holds a digest of the content."""
+    settings = aws.settings
     content = {
         "ProductionVariants": [
             {
@@ -95,13 +95,19 @@ def _config(aws: Aws, model: str) -> str:
         },
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-    name = f"{settings.endpoint_name[:50]}-{digest}"
+    return {"EndpointConfigName": f"{settings.endpoint_name[:50]}-{digest}", **content}
+
+
+def _config(aws: Aws, model: str) -> str:
+    """The configuration's name."""
+    sagemaker, request = aws.client("sagemaker"), config_request(aws, model)
+    name: str = request["EndpointConfigName"]
     try:
         sagemaker.describe_endpoint_config(EndpointConfigName=name)
     except ClientError as error:
         if not missing(error):
             raise
-        sagemaker.create_endpoint_config(EndpointConfigName=name, **content)
+        sagemaker.create_endpoint_config(**request)
     return name
 
 

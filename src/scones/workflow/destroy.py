@@ -11,6 +11,7 @@ from scones.workflow import store
 from scones.workflow.aws import Aws, code, missing
 from scones.workflow.deploy import CAPTURE_PREFIX
 from scones.workflow.orchestrate import FUNCTIONS, STATE_MACHINE, TOPIC
+from scones.workflow.pipeline import PIPELINE
 from scones.workflow.progress import Progress
 from scones.workflow.roles import ROLES
 from scones.workflow.train import JOB_PREFIX
@@ -38,6 +39,7 @@ def destroy(aws: Aws, progress: Progress, *, keep_data: bool = False) -> Destroy
         removed.append(what)
         progress.say(f"removed {what}")
 
+    _machine(aws, remove, PIPELINE)  # first, for it makes endpoints
     _sagemaker(aws, remove)
     _functions(aws, remove)
     for name in ROLES:
@@ -89,16 +91,25 @@ def _names(client: Any, operation: str, group: str, member: str, prefix: str, st
     return [name for name in names if name.startswith(prefix)]
 
 
-def _functions(aws: Aws, remove: Remove) -> None:
-    states, functions, sns = aws.client("stepfunctions"), aws.client("lambda"), aws.client("sns")
-    machine = aws.arn("states", f"stateMachine:{STATE_MACHINE}")
+def _machine(aws: Aws, remove: Remove, name: str) -> None:
+    states, machine = aws.client("stepfunctions"), aws.arn("states", f"stateMachine:{name}")
 
     def machine_gone() -> None:
         states.describe_state_machine(stateMachineArn=machine)  # deleting succeeds without one
+        if name == PIPELINE:
+            pages = states.get_paginator("list_executions")
+            for page in pages.paginate(stateMachineArn=machine, statusFilter="RUNNING"):
+                for execution in page["executions"]:
+                    states.stop_execution(executionArn=execution["executionArn"])
         states.delete_state_machine(stateMachineArn=machine)
 
-    remove(f"state machine {STATE_MACHINE}", machine_gone)
+    remove(f"state machine {name}", machine_gone)
     _until_missing(lambda: states.describe_state_machine(stateMachineArn=machine), aws)
+
+
+def _functions(aws: Aws, remove: Remove) -> None:
+    functions, sns = aws.client("lambda"), aws.client("sns")
+    _machine(aws, remove, STATE_MACHINE)
     for name in FUNCTIONS:
         remove(f"function {name}", lambda name=name: functions.delete_function(FunctionName=name))  # type: ignore[misc]
     topic = aws.arn("sns", TOPIC)

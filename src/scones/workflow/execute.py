@@ -18,7 +18,17 @@ from scones.workflow.errors import WorkflowError
 from scones.workflow.orchestrate import STATE_MACHINE
 from scones.workflow.progress import Progress
 
-__all__ = ["LOW_CONFIDENCE", "Execute", "Execution", "Show", "choose", "entered", "execute", "execution_name"]
+__all__ = [
+    "LOW_CONFIDENCE",
+    "Execute",
+    "Execution",
+    "Show",
+    "choose",
+    "entered",
+    "execute",
+    "execution_name",
+    "history_of",
+]
 
 LOW_CONFIDENCE = "THRESHOLD_CONFIDENCE_NOT_MET"
 
@@ -172,14 +182,15 @@ def _look(aws: Aws, execution: Execution, *, follow: bool) -> None:
     execution.status = reply["status"]
     execution.started, execution.stopped = reply["startDate"], reply.get("stopDate")
     if execution.ended or follow:
-        execution.states = tuple(entered(_history(aws, execution.arn)))
+        execution.states = tuple(entered(history_of(aws, execution.arn)))
     if execution.ended:
         execution.error, execution.cause = reply.get("error", ""), reply.get("cause", "")
         if "output" in reply:
             execution.output = _without_picture(json.loads(reply["output"]))
 
 
-def _history(aws: Aws, arn: str) -> Iterator[dict[str, Any]]:
+def history_of(aws: Aws, arn: str) -> Iterator[dict[str, Any]]:
+    """An execution's events."""
     pages = aws.client("stepfunctions").get_paginator("get_execution_history")
     for page in pages.paginate(executionArn=arn, PaginationConfig={"PageSize": _HISTORY_PAGE}):
         yield from page["events"]

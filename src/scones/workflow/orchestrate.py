@@ -16,7 +16,7 @@ from scones.workflow.packages import RUNTIME, build
 from scones.workflow.progress import Progress
 from scones.workflow.roles import ensure_role
 
-__all__ = ["FUNCTIONS", "STATE_MACHINE", "TOPIC", "Orchestrate", "definition", "orchestrate"]
+__all__ = ["FUNCTIONS", "STATE_MACHINE", "TOPIC", "Orchestrate", "definition", "orchestrate", "put_machine"]
 
 FUNCTIONS = ("scones-serialize", "scones-classify", "scones-filter")
 STATE_MACHINE = "scones-image-classification"
@@ -50,7 +50,7 @@ def orchestrate(aws: Aws, progress: Progress) -> Orchestrate:
             advance(0, note=name)
             arns[name] = _function(aws, name, function_role, changed)
             advance()
-        machine = _state_machine(aws, definition(arns, topic), machine_role, changed)
+        machine = put_machine(aws, STATE_MACHINE, definition(arns, topic), machine_role, changed)
         advance()
     progress.say(f"published {', '.join(changed)}" if changed else "everything was already published")
     return Orchestrate(machine, arns, topic, aws.settings.threshold, tuple(changed))
@@ -126,21 +126,22 @@ def _create(aws: Aws, name: str, code: bytes, wanted: dict[str, Any], changed: l
     return arn
 
 
-def _state_machine(aws: Aws, text: str, role: str, changed: list[str]) -> str:
+def put_machine(aws: Aws, name: str, text: str, role: str, changed: list[str]) -> str:
+    """The ARN of a state machine that is made, or brought up to date."""
     client = aws.client("stepfunctions")
-    arn = aws.arn("states", f"stateMachine:{STATE_MACHINE}")
+    arn = aws.arn("states", f"stateMachine:{name}")
     try:
         found = client.describe_state_machine(stateMachineArn=arn)
     except ClientError as error:
         if not missing(error):
             raise
         once_propagated(
-            lambda: client.create_state_machine(name=STATE_MACHINE, definition=text, roleArn=role),
+            lambda: client.create_state_machine(name=name, definition=text, roleArn=role),
             poll_s=aws.settings.poll_s,
         )
-        changed.append(STATE_MACHINE)
+        changed.append(name)
         return arn
     if json.loads(found["definition"]) != json.loads(text) or found["roleArn"] != role:
         client.update_state_machine(stateMachineArn=arn, definition=text, roleArn=role)
-        changed.append(STATE_MACHINE)
+        changed.append(name)
     return arn

@@ -71,6 +71,20 @@ def _states(aws: Aws) -> list[Statement]:
     return [
         _allow(["lambda:InvokeFunction"], functions),
         _allow(["sns:Publish"], [aws.arn("sns", "scones-failures")]),
+        *_pipeline(aws),
+    ]
+
+
+def _pipeline(aws: Aws) -> list[Statement]:
+    """What the pipeline's machine does in SageMaker, and how Step Functions hears that a job has ended."""
+    names = ("training-job/scones-*", "model/scones-*", "endpoint/*", "endpoint-config/*")
+    actions = ["AddTags", "CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob", "CreateModel",
+               "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint", "DescribeEndpoint"]  # fmt: skip
+    rule = aws.arn("events", "rule/StepFunctionsGetEventsForSageMakerTrainingJobsRule")
+    return [
+        _allow([f"sagemaker:{action}" for action in actions], [aws.arn("sagemaker", name) for name in names]),
+        _allow(["iam:PassRole"], [aws.role_arn("scones-sagemaker")]),
+        _allow(["events:PutTargets", "events:PutRule", "events:DescribeRule"], [rule]),
     ]
 
 

@@ -17,7 +17,7 @@ from scones.workflow.images import image_classification
 from scones.workflow.progress import Advance, Progress
 from scones.workflow.roles import ensure_role
 
-__all__ = ["JOB_PREFIX", "Epochs", "Train", "train"]
+__all__ = ["JOB_PREFIX", "Epochs", "Train", "job_request", "train"]
 
 JOB_PREFIX = "scones-image-classification"
 _LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -47,7 +47,7 @@ def train(aws: Aws, progress: Progress, *, again: bool = False) -> Train:
     """
     manifest = store.need(aws, store.MANIFEST)
     role = ensure_role(aws, "scones-sagemaker", progress)
-    request = _request(aws, manifest, role)
+    request = job_request(aws, manifest, role)
     base = f"{JOB_PREFIX}-{_digest(request, manifest['digest'])}"
     name, state = _attempt(aws, base, again)
     if state is None:
@@ -104,7 +104,8 @@ def _insist(job: dict[str, Any], epochs: "Epochs", progress: Progress) -> None:
     )
 
 
-def _request(aws: Aws, manifest: dict[str, Any], role: str) -> dict[str, Any]:
+def job_request(aws: Aws, manifest: dict[str, Any], role: str) -> dict[str, Any]:
+    """CreateTrainingJob's request, all but the name."""
     settings = aws.settings
     hyperparameters = {
         "image_shape": "3,32,32",

@@ -125,6 +125,16 @@ def test_a_broken_definition_is_refused_in_these_words(definition: Any, message:
             "An activity",
         ),
         (
+            one(
+                {
+                    "Type": "Task",
+                    "Resource": "arn:aws:states:::sagemaker:createTransformJob.sync",
+                    "End": True,
+                }
+            ),
+            "The service integration 'sagemaker:createTransformJob'",
+        ),
+        (
             one({"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:dynamodb:getItem", "End": True}),
             "The service integration 'aws-sdk:dynamodb:getItem'",
         ),

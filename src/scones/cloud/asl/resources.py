@@ -19,12 +19,30 @@ _PARAMETERS = {
     ("sns", "publish"): {"TopicArn", "TargetArn", "PhoneNumber", "Message", "Subject", "MessageAttributes",
                          "MessageStructure", "MessageGroupId", "MessageDeduplicationId"},
     ("states", "startExecution"): {"StateMachineArn", "Input", "Name", "TraceHeader"},
+    ("sagemaker", "createTrainingJob"): {
+        "AlgorithmSpecification", "CheckpointConfig", "DebugHookConfig", "DebugRuleConfigurations",
+        "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining", "EnableNetworkIsolation",
+        "Environment", "ExperimentConfig", "HyperParameters", "InputDataConfig", "OutputDataConfig",
+        "ProfilerConfig", "ProfilerRuleConfigurations", "ResourceConfig", "RetryStrategy", "RoleArn",
+        "StoppingCondition", "Tags", "TensorBoardOutputConfig", "TrainingJobName", "VpcConfig"},
+    ("sagemaker", "createModel"): {"Containers", "EnableNetworkIsolation", "ExecutionRoleArn",
+                                   "InferenceExecutionConfig", "ModelName", "PrimaryContainer", "Tags",
+                                   "VpcConfig"},
+    ("sagemaker", "createEndpointConfig"): {"AsyncInferenceConfig", "DataCaptureConfig",
+                                            "EndpointConfigName", "ExplainerConfig", "KmsKeyId",
+                                            "ProductionVariants", "ShadowProductionVariants", "Tags"},
+    ("sagemaker", "createEndpoint"): {"DeploymentConfig", "EndpointConfigName", "EndpointName", "Tags"},
+    ("sagemaker", "updateEndpoint"): {"DeploymentConfig", "EndpointConfigName", "EndpointName",
+                                      "ExcludeRetainedVariantProperties", "RetainAllVariantProperties",
+                                      "RetainDeploymentConfig"},
 }  # fmt: skip
 
 _SDK_SERVICES = {"cloudwatchlogs", "iam", "lambda", "s3", "sagemaker", "sagemakerruntime", "sfn", "sns",
                  "sts"}  # fmt: skip
 _CALLBACK = {None, ".waitForTaskToken"}
 _PATTERNS = {("states", "startExecution"): _CALLBACK | {".sync", ".sync:2"}}
+_PATTERNS |= {key: {None} for key in _PARAMETERS if key[0] == "sagemaker"}
+_PATTERNS["sagemaker", "createTrainingJob"] = {None, ".sync"}
 
 
 def read_resource(reader: Reader) -> Resource | None:
@@ -46,14 +64,14 @@ def read_resource(reader: Reader) -> Resource | None:
         )
         return None
     sdk, service, action, pattern = match.groups()
-    if pattern not in _PATTERNS.get((service, action), _CALLBACK):
-        reader.unsupported(f"The service integration pattern '{pattern}'", "Resource")
-        return None
-    if sdk and service in _SDK_SERVICES:
-        return Resource(arn=arn, service=f"aws-sdk:{service}", action=action + (pattern or ""))
-    if sdk or (service, action) not in _PARAMETERS:
+    if service not in _SDK_SERVICES if sdk else (service, action) not in _PARAMETERS:
         reader.unsupported(f"The service integration '{sdk or ''}{service}:{action}'", "Resource")
         return None
+    if pattern not in (_CALLBACK if sdk else _PATTERNS.get((service, action), _CALLBACK)):
+        reader.unsupported(f"The service integration pattern '{pattern}'", "Resource")
+        return None
+    if sdk:
+        return Resource(arn=arn, service=f"aws-sdk:{service}", action=action + (pattern or ""))
     _check_parameters(reader, service, action)
     return Resource(arn=arn, service=service, action=action + (pattern or ""))
 

@@ -13,6 +13,7 @@ from scones.cloud.asl.jsontext import dumps, loads, too_large
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Wire
 
+from .sagemaker_tasks import CLASSES, job_outcome, sagemaker_request
 from .sdk import sdk_answer, sdk_failure, sdk_request
 from .times import milliseconds
 
@@ -56,6 +57,8 @@ def request(invoke: Invoke, name: str) -> tuple[str, str, Wire]:
         if payload is not None:  # null is no payload, and the function then sees {}
             parameters["Payload"] = _payload(payload)
         return "lambda", "Invoke", parameters
+    if invoke.service == "sagemaker":
+        return sagemaker_request(invoke)
     if invoke.service == "states":
         return "stepfunctions", "StartExecution", {"name": name} | _execution(parameters)
     if not isinstance(parameters.get("Message", ""), str):
@@ -203,8 +206,20 @@ def _begun(invoke: Invoke, reply: Wire, envelope: Envelope) -> Answer:
 _BEGUN_BYTES = len('{"executionArn":,"startDate":1.700000000123E9}')
 """What a reply of StartExecution holds beside the ARN."""
 
+
+def _accepted(invoke: Invoke, reply: Wire, envelope: Envelope) -> Answer:
+    headers = [
+        ("x-amzn-RequestId", envelope.request_id),
+        ("Content-Length", str(len(dumps(reply)))),
+        ("Date", envelope.date),
+        ("Content-Type", "application/x-amz-json-1.1"),
+    ]
+    return Succeeded(invoke.task, dumps(_metadata(headers, envelope, 200) | reply))
+
+
 _SHAPES: dict[str, Callable[[Invoke, Wire, Envelope], Answer]] = {
     "lambda": _invoked,
+    "sagemaker": _accepted,
     "sns": _published,
     "states": _begun,
 }
@@ -216,7 +231,12 @@ def waits_for_job(invoke: Invoke) -> bool:
 
 
 def outcome(invoke: Invoke, described: Wire) -> Answer:
-    """The answer that a nested execution's end is; `sync` shows its data as texts, `sync:2` as JSON."""
+    """The answer that the end of what the task began is.
+
+    Of a nested execution, `sync` shows the data as texts, `sync:2` as JSON.
+    """
+    if invoke.service == "sagemaker":
+        return _limited(invoke, job_outcome(invoke, described))
     shown: dict[str, Any] = {}
     for name, value in described.items():
         if name in _DESCRIBED:
@@ -261,6 +281,10 @@ def failure(invoke: Invoke, problem: ServiceError, envelope: Envelope) -> Failed
         name, service = f"Lambda.{code if known else 'AWSLambdaException'}", "AWSLambda"
     elif invoke.service == "states":
         name, service = f"StepFunctions.{code.removesuffix('Exception')}Exception", "AWSStepFunctions"
+    elif invoke.service == "sagemaker":
+        known = code in CLASSES
+        name = f"SageMaker.{code.removesuffix('Exception') if known else 'AmazonSageMaker'}Exception"
+        service = "AmazonSageMaker"
     else:
         known = code in ("NotFound", "InvalidParameter", "AuthorizationError", "EndpointDisabled")
         name, service = f"SNS.{f'{code}Exception' if known else 'AmazonSNSException'}", "AmazonSNS"

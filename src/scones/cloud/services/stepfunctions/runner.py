@@ -41,7 +41,7 @@ from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn, Wire
 from scones.cloud.state.db import Database
 
-from . import integrations
+from . import integrations, sagemaker_tasks
 from .records import ExecutionRow, MachineRow
 from .store import Store
 from .times import milliseconds
@@ -58,6 +58,8 @@ _EXPRESS_S = 300
 """AWS ends an EXPRESS execution after five minutes."""
 _LOOK_AGAIN_S = 60.0
 """Who waits for another execution's end looks again this often, whatever it has been told."""
+_JOB_LOOK_S = 0.5
+"""Between two looks at a job that a task waits for."""
 _RETRY_S = 1.0
 """Pause before an execution whose journal could not be written is taken up again."""
 
@@ -77,7 +79,7 @@ def _child_name(live: "_Live", invoke: Invoke) -> str:
 class _Live:
     """A running execution in memory."""
 
-    __slots__ = ("followed", "id", "inbox", "machine", "timers", "turns")
+    __slots__ = ("asked", "followed", "id", "inbox", "machine", "timers", "turns")
 
     def __init__(self, id_: int, machine: Machine, turns: int) -> None:
         self.id = id_
@@ -87,7 +89,9 @@ class _Live:
         self.inbox: list[Stimulus] = []
         self.timers: dict[int, asyncio.TimerHandle] = {}
         self.followed: dict[int, Invoke] = {}
-        """The tasks that wait for the end of an execution they began."""
+        """The tasks that wait for the end of an execution or a job they began."""
+        self.asked: dict[int, int] = {}
+        """When the tasks of a rebuilt execution were begun: another run may have asked them already."""
 
 
 class Runner:
@@ -179,17 +183,22 @@ class Runner:
             return None
         try:
             machine = self._machine(row, self._store.machine_by_id(row.machine))
-            turns = 0
+            turns, asked = 0, dict[int, int]()
             for stored in self._store.turns(id_):
                 turn = machine.feed(stored.stimuli, stored.time_ms, stored.steps)
                 if len(turn.events) != len(stored.events):
                     raise RuntimeError(f"turn {stored.number} does not replay")
                 turns = stored.number + 1
+                for command in turn.commands:
+                    if isinstance(command, Invoke):
+                        asked[command.task] = stored.time_ms
         except Exception:
             _log.exception("cannot rebuild an execution", extra={"execution": row.arn})
             self._give_up(id_)
             return None
-        return _Live(id_, machine, turns)
+        live = _Live(id_, machine, turns)
+        live.asked = asked
+        return live
 
     def _machine(self, row: ExecutionRow, machine: MachineRow) -> Machine:
         revision = self._store.revision(row.revision)
@@ -332,7 +341,7 @@ class Runner:
                         handle.cancel()
                 case CancelTask(task):  # an answer on its way will find nobody waiting
                     if invoke := live.followed.pop(task, None):
-                        self._stop_job(invoke.submitted)
+                        self._stop_job(invoke)
                 case Finish():
                     self._live.pop(live.id, None)
                     self._forget_timers(live)
@@ -379,7 +388,11 @@ class Runner:
         try:
             name = _child_name(live, invoke)
             service, operation, request = integrations.request(invoke, name)
-            reply = await self._asked(service, operation, request, name)
+            since = live.asked.get(invoke.task)
+            if since is not None and invoke.service == "sagemaker":
+                reply = await self._asked_again(operation, request, since)
+            else:
+                reply = await self._asked(service, operation, request, name)
             answer = integrations.answer(invoke, reply, envelope)
         except ServiceError as problem:
             answer = integrations.failure(invoke, problem, envelope)
@@ -391,9 +404,9 @@ class Runner:
         if wanted:
             self._deliver(live.id, answer)
         elif isinstance(answer, Submitted) and integrations.waits_for_job(invoke) and not self._closed:
-            self._stop_job(answer.output)
+            self._stop_job(replace(invoke, submitted=answer.output))
 
-    # Executions within executions -----------------------------------------------------------------
+    # Executions and jobs that tasks begin ---------------------------------------------------------
 
     async def _asked(self, service: str, operation: str, request: Wire, name: str) -> Wire:
         """The service's reply. A task asked again after a crash finds the execution that it began."""
@@ -405,10 +418,37 @@ class Runner:
         arn = f"{request['stateMachineArn'].replace(':stateMachine:', ':execution:', 1)}:{name}"
         return await self._call("stepfunctions", "DescribeExecution", {"executionArn": arn})
 
+    async def _asked_again(self, operation: str, request: Wire, since_ms: int) -> Wire:
+        """SageMaker's reply to a task that may have been asked before a crash."""
+        try:
+            return await self._call("sagemaker", operation, request)
+        except ServiceError:
+            reply = await sagemaker_tasks.asked_before(self._call, operation, request, since_ms)
+            if reply is None:
+                raise
+            return reply
+
     async def _follow(self, live: _Live, invoke: Invoke) -> None:
-        """Answer a task with the end of the execution that it began."""
-        arn = loads(invoke.submitted)["ExecutionArn"]
+        """Answer a task with the end of what it began."""
         answer: Stimulus
+        try:
+            over = self._job_over if invoke.service == "sagemaker" else self._execution_over
+            answer = integrations.outcome(invoke, await over(invoke))
+        except ServiceError as problem:
+            answer = integrations.failure(invoke, problem, self._envelope())
+        if self._live.get(live.id) is live and invoke.task in live.followed:
+            del live.followed[invoke.task]
+            self._deliver(live.id, answer)
+
+    async def _job_over(self, invoke: Invoke) -> Wire:
+        while True:
+            described = await self._call(*sagemaker_tasks.looking(invoke))
+            if sagemaker_tasks.job_over(described):
+                return described
+            await asyncio.sleep(_JOB_LOOK_S)
+
+    async def _execution_over(self, invoke: Invoke) -> Wire:
+        arn = loads(invoke.submitted)["ExecutionArn"]
         followed = self._store.execution(arn)
         id_ = followed.id if followed else 0
         try:
@@ -416,21 +456,21 @@ class Runner:
                 event = self._end_of(id_)
                 described = await self._call("stepfunctions", "DescribeExecution", {"executionArn": arn})
                 if described["status"] != "RUNNING":
-                    break
+                    return described
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(event.wait(), _LOOK_AGAIN_S)
-            answer = integrations.outcome(invoke, described)
-        except ServiceError as problem:
-            answer = integrations.failure(invoke, problem, self._envelope())
-        self._ended.pop(id_, None)
-        if self._live.get(live.id) is live and invoke.task in live.followed:
-            del live.followed[invoke.task]
-            self._deliver(live.id, answer)
+        finally:
+            self._ended.pop(id_, None)
 
-    def _stop_job(self, submitted: str) -> None:
-        """AWS, too, only tries: who may not stop the execution leaves it running."""
-        self._spawn(self._stop(loads(submitted)["ExecutionArn"]), name="stepfunctions-stop")
+    def _stop_job(self, invoke: Invoke) -> None:
+        """AWS, too, only tries: who may not stop the execution or the job leaves it running."""
+        if invoke.service == "sagemaker":
+            call = sagemaker_tasks.stopping(invoke)
+        else:
+            arn = loads(invoke.submitted)["ExecutionArn"]
+            call = ("stepfunctions", "StopExecution", {"executionArn": arn})
+        self._spawn(self._stop(*call), name="stepfunctions-stop")
 
-    async def _stop(self, arn: str) -> None:
+    async def _stop(self, service: str, operation: str, request: Wire) -> None:
         with contextlib.suppress(ServiceError):
-            await self._call("stepfunctions", "StopExecution", {"executionArn": arn})
+            await self._call(service, operation, request)
