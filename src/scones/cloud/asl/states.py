@@ -6,7 +6,7 @@ Functions over a Machine; the previousEventId of each event is the causal parent
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import fans
+from . import activities, fans
 from .choice import Rule
 from .environment import Environment
 from .failures import DataError, StateError
@@ -491,22 +491,24 @@ def _task(machine: "Machine", visit: Visit) -> None:
     state, scope = visit.state, visit.scope
     assert isinstance(state, TaskState)
     resource = state.resource
+    if resource.activity:
+        activities.begin(machine, visit)
+        return
     visit.token = machine.next_token() if resource.waits_for_token else None
     parameters = arguments(machine, visit, state.parameters)
     check_size(parameters, state.name)
-    timeout = _seconds(machine, visit, state.timeout_s, state.timeout_path, "TimeoutSecondsPath")
-    heartbeat = _seconds(machine, visit, state.heartbeat_s, state.heartbeat_path, "HeartbeatSecondsPath")
-    limits = {"timeoutInSeconds": timeout, "taskCredentials": _credentials(machine, visit, state)}
+    timeout, heartbeat = limits(machine, visit, state)
+    common = {"timeoutInSeconds": timeout, "taskCredentials": _credentials(machine, visit, state)}
     if resource.bare_function:
         scope.last = machine.emit(
             "LambdaFunctionScheduled", scope.last, "lambdaFunctionScheduled",
-            input=parameters.text, inputDetails=_TRUNCATED, resource=resource.arn, **limits,
+            input=parameters.text, inputDetails=_TRUNCATED, resource=resource.arn, **common,
         )  # fmt: skip
     else:
         scope.last = machine.emit(
             "TaskScheduled", scope.last, "taskScheduled",
             parameters=parameters.text, region=machine.execution.region, resource=resource.action,
-            resourceType=resource.service, heartbeatInSeconds=heartbeat, **limits,
+            resourceType=resource.service, heartbeatInSeconds=heartbeat, **common,
         )  # fmt: skip
     machine.expect(scope.last, visit)
     if timeout is not None:
@@ -532,7 +534,9 @@ def _task_event(machine: "Machine", visit: Visit, what: str, **details: Any) -> 
     state, scope = visit.state, visit.scope
     assert isinstance(state, TaskState)
     resource = state.resource
-    if not resource.bare_function:
+    if resource.activity:
+        activities.event(machine, visit, what, **details)
+    elif not resource.bare_function:
         names = {"resource": resource.action, "resourceType": resource.service}
         scope.last = machine.emit(f"Task{what}", scope.last, f"task{what}", **details, **names)
     elif details:
@@ -568,6 +572,13 @@ def timer_fired(machine: "Machine", visit: Visit) -> None:
         machine.queue(visit.scope, fail, machine, visit, StateError("States.Timeout"))
     else:
         machine.queue(visit.scope, again, machine, visit)
+
+
+def limits(machine: "Machine", visit: Visit, state: TaskState) -> tuple[int | None, int | None]:
+    """A task's seconds in all, and those between two signs of life."""
+    timeout = _seconds(machine, visit, state.timeout_s, state.timeout_path, "TimeoutSecondsPath")
+    heartbeat = _seconds(machine, visit, state.heartbeat_s, state.heartbeat_path, "HeartbeatSecondsPath")
+    return timeout, heartbeat
 
 
 def _seconds(
