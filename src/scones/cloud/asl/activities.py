@@ -7,6 +7,7 @@ long as its execution.
 from typing import TYPE_CHECKING, Any
 
 from . import states
+from .durations import limits
 from .failures import DataError
 from .journal import Invoke
 from .program import TaskState
@@ -29,7 +30,7 @@ def begin(machine: "Machine", visit: Visit) -> None:
     visit.token = task_token(machine.execution.arn, machine.execution.seed, task)
     parameters = states.arguments(machine, visit, state.parameters)
     states.check_size(parameters, state.name)
-    visit.limits = states.limits(machine, visit, state)
+    visit.limits = limits(machine, visit, state)
     arn = state.resource.arn
     machine.expect(task, visit, Invoke(task, state.resource.service, "", arn, parameters.text))
 
