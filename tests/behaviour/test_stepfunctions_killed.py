@@ -251,3 +251,33 @@ def test_a_killed_cloud_goes_on_waiting_for_the_one_nested_execution(cloud: Kill
         described = persist(states.describe_execution, executionArn=arn)
     assert json.loads(described["output"])["Status"] == "SUCCEEDED"
     assert len(persist(states.list_executions, stateMachineArn=child)["executions"]) == 1
+
+
+def test_tasks_of_activities_outlive_a_kill_and_are_given_once(cloud: KillableCloud) -> None:
+    states = cloud.client("stepfunctions")
+    activity = persist(states.create_activity, name="durable")["activityArn"]
+    text = json.dumps({"StartAt": "T", "States": {"T": {"Type": "Task", "Resource": activity, "End": True}}})
+    machine = states.create_state_machine(name="tasks", definition=text, roleArn=ROLE)["stateMachineArn"]
+
+    def start(given: str) -> str:
+        started = states.start_execution(stateMachineArn=machine, input=json.dumps(given))
+        arn: str = started["executionArn"]
+        return arn
+
+    arns = [start("taken")]
+    tasks = [states.get_activity_task(activityArn=activity)]
+    arns.append(start("waiting"))
+    cloud.kill()
+    cloud.start()
+    tasks.append(persist(states.get_activity_task, activityArn=activity))
+    assert [task["input"] for task in tasks] == ['"taken"', '"waiting"']
+    for task in tasks:
+        states.send_task_success(taskToken=task["taskToken"], output=task["input"])
+    for arn, task in zip(arns, tasks, strict=True):
+        deadline = time.monotonic() + 30
+        while (described := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert (described["status"], described["output"]) == ("SUCCEEDED", task["input"])
+        events = states.get_execution_history(executionArn=arn)["events"]
+        assert [event["type"] for event in events].count("ActivityStarted") == 1

@@ -24,7 +24,7 @@ from .test_asl_recordings import CASES, Case, _comparer, _read, _supported
 
 PASSING = Path(__file__).with_name("asl_services_passing.txt")
 ROLE = "arn:aws:iam::111111111111:role/sfn"
-HERE = {"aws-sdk:s3", "aws-sdk:sfn", "sns", "states"}
+HERE = {"activity", "aws-sdk:s3", "aws-sdk:sfn", "sns", "states"}
 
 
 def _value(value: Any) -> Any:
@@ -40,9 +40,20 @@ def _prepare(aws: LocalAWS, case: Case, given: Any) -> None:
             aws.client("s3").put_object(**arguments)
         elif step["op"] == "sns_create_topic":
             aws.client("sns").create_topic(**{"Name": "topic-00000000"} | arguments)
+        elif step["op"] == "sfn_activity_consumer":
+            _work(aws, step["args"]["activity_arn"], step["args"]["template"])
     text = json.dumps([given, case["definition"]])
     for name in set(re.findall(r":stateMachine:(statemachine_create_and_record_execution_u\d+)\b", text)):
         _create(aws, name, _child(case))
+
+
+def _work(aws: LocalAWS, activity: str, worker: Case) -> None:
+    """The recorded workers were state machines; without one, the activity had been deleted."""
+    states = aws.client("stepfunctions")
+    states.create_activity(name=activity.rpartition(":")[2])
+    created = states.create_state_machine(name="worker", definition=json.dumps(worker), roleArn=ROLE)
+    given = json.dumps({"ActivityArn": activity})
+    states.start_execution(stateMachineArn=created["stateMachineArn"], input=given)
 
 
 def _child(case: Case) -> Case:

@@ -24,7 +24,7 @@ from .test_asl_recordings import staged as staged  # a fixture
 PASSING = Path(__file__).with_name("sfn_api_passing.txt")
 FILES = ["api_error.jsonl", "api_result.jsonl", "validate.jsonl"]
 SYNC = ["express_pure.jsonl", "express_lambda.jsonl"]
-ELSEWHERE = {"test_state", "create_activity", "describe_activity", "get_activity_task", "describe_map_run"}
+ELSEWHERE = {"test_state", "describe_map_run"}
 """Operations that other recordings cover."""
 LATER = {"encryptionConfiguration", "redriveCount", "redriveStatus", "redriveStatusReason"}
 """Came to the responses after some of the recordings."""

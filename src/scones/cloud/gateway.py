@@ -8,7 +8,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -172,6 +172,8 @@ class Gateway:
             headers=dict(request.headers),
             body=body or b"",
         )
+        if request.gone is not None:
+            context = replace(context, gone=request.gone)
         reply = await self._run(operation, wire, context)
         return serialize(operation, route.protocol, reply, trace.request_id)
 

@@ -3,7 +3,8 @@
 Only protocols and the small values that cross them; the composition root picks implementations.
 """
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,10 @@ Wire = dict[str, Any]
 """One request or reply with AWS's member names; timestamps are aware datetimes, blobs are bytes."""
 
 
+async def _never() -> None:
+    await asyncio.Event().wait()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """Who asks, and under which request id.
@@ -43,6 +48,8 @@ class Context:
     access_key: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = field(default=b"", repr=False)
+    gone: Callable[[], Awaitable[None]] = field(default=_never, repr=False)
+    """Returns once the client has left, for an operation that is held until there is something to tell."""
 
 
 Operation = Callable[[Wire, Context], Wire | Coroutine[Any, Any, Wire]]

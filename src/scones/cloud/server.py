@@ -172,6 +172,11 @@ class _Body:
             if not message["more_body"]:
                 return
 
+    async def gone(self) -> None:
+        """Returns when the client has left."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
 
 def _request(scope: MutableMapping[str, Any], body: _Body) -> HttpRequest:
     headers: dict[str, str] = {}
@@ -184,6 +189,7 @@ def _request(scope: MutableMapping[str, Any], body: _Body) -> HttpRequest:
         query_string=scope["query_string"].decode("latin-1"),
         headers=headers,
         body=body,
+        gone=body.gone,
     )
 
 

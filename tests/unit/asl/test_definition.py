@@ -119,11 +119,6 @@ def test_a_broken_definition_is_refused_in_these_words(definition: Any, message:
             "The service integration pattern '.sync'",
         ),
         (
-            one(
-                {"Type": "Task", "Resource": "arn:aws:states:us-east-1:000000000000:activity:a", "End": True}
-            ),
-            "An activity",
-        ),
         (
             one(
                 {

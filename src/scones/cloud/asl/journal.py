@@ -18,12 +18,15 @@ __all__ = [
     "Finish",
     "Fired",
     "Invoke",
+    "Missing",
+    "Queued",
     "SetTimer",
     "Started",
     "Status",
     "Stimulus",
     "Submitted",
     "Succeeded",
+    "Taken",
     "Turn",
     "decode_stimuli",
     "encode_stimuli",
@@ -73,6 +76,28 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """The activity of a task is there: workers may take the task from now on."""
+
+    task: int
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The activity of a task is not there."""
+
+    task: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A worker has taken the task of an activity."""
+
+    task: int
+    worker: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Fired:
     """A timer's instant has come."""
 
@@ -87,7 +112,7 @@ class Aborted:
     cause: str | None
 
 
-Stimulus = Started | Succeeded | Failed | Submitted | Beat | Fired | Aborted
+Stimulus = Started | Succeeded | Failed | Submitted | Beat | Queued | Missing | Taken | Fired | Aborted
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +127,7 @@ class Invoke:
     parameters: str
     """JSON text."""
     submitted: str = ""
-    """The service's reply, once it has taken a task whose outcome comes later."""
+    """The service's reply, once it has taken a task whose outcome comes later; how far an activity's is."""
 
     @property
     def operation(self) -> str:
@@ -175,6 +200,12 @@ def _encode(stimulus: Stimulus) -> tuple[Any, ...]:
             return ("submitted", task)
         case Beat(task):
             return ("beat", task)
+        case Queued(task):
+            return ("queued", task)
+        case Missing(task):
+            return ("missing", task)
+        case Taken(task):
+            return ("taken", task)
         case Fired(timer):
             return ("fired", timer)
         case Aborted():
@@ -206,6 +237,12 @@ def _decode(kind: str, subject: int, details: dict[str, Any]) -> Stimulus:
         return Submitted(subject, details["output"])
     if kind == "beat":
         return Beat(subject)
+    if kind == "queued":
+        return Queued(subject)
+    if kind == "missing":
+        return Missing(subject)
+    if kind == "taken":
+        return Taken(subject, details.get("workerName"))
     if kind == "fired":
         return Fired(subject)
     return Aborted(details.get("error"), details.get("cause"))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import states
+from . import activities, states
 from .failures import StateError
 from .journal import (
     Aborted,
@@ -27,12 +27,15 @@ from .journal import (
     Finish,
     Fired,
     Invoke,
+    Missing,
+    Queued,
     SetTimer,
     Started,
     Status,
     Stimulus,
     Submitted,
     Succeeded,
+    Taken,
     Turn,
 )
 from .jsontext import Json
@@ -91,6 +94,7 @@ class Machine:
         self._timers: dict[int, tuple[int, Visit | None]] = {}
         self._event_count = 0
         self._timer_count = 0
+        self._activity_count = 0
         self._draws = 0
         self._work = 0
         self._events: list[Event] = []
@@ -151,6 +155,12 @@ class Machine:
                 return self._submitted(task, output)
             case Beat(task):
                 return self._beaten(task)
+            case Queued(task):
+                return self._moved(task, "", "queued", activities.queued)
+            case Missing(task):
+                return self._answered(task, lambda visit: activities.missing(self, visit))
+            case Taken(task, worker):
+                return self._moved(task, "queued", "taken", activities.taken, worker)
             case Fired(timer):
                 return self._fired(timer)
             case Aborted(error, cause):
@@ -184,6 +194,17 @@ class Machine:
         states.submitted(self, visit, output)
         return True
 
+    def _moved(self, task: int, before: str, after: str, act: Callable[..., None], *arguments: Any) -> bool:
+        """An activity's task goes a step further: `submitted` tells how far it is."""
+        visit, invoke = self._tasks.get(task, (None, None))
+        if visit is None or invoke is None or invoke.submitted != before:
+            return False
+        invoke = replace(invoke, submitted=after)
+        self._tasks[task] = (visit, invoke)
+        self._commands.append(invoke)
+        act(self, visit, invoke, *arguments)
+        return True
+
     def _beaten(self, task: int) -> bool:
         if not self.waits_for(task):
             return False
@@ -201,6 +222,11 @@ class Machine:
     def next_token(self) -> str:
         """The token of the task that is about to be scheduled: its id is that of the next event."""
         return task_token(self.execution.arn, self.execution.seed, self._event_count + 1)
+
+    def activity_task(self) -> int:
+        """A new id for the task of an activity: it is asked for before it has an event to be named by."""
+        self._activity_count += 1
+        return -self._activity_count
 
     def _fired(self, timer: int) -> bool:
         if timer not in self._timers:

@@ -105,7 +105,10 @@ class WorkState(State):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """Whom a task asks. A bare function has its own events and no envelope around its result."""
+    """Whom a task asks. A bare function has its own events and no envelope around its result.
+
+    An activity asks nobody: a worker takes the task when it likes, under events of its own.
+    """
 
     arn: str
     service: str
@@ -113,7 +116,11 @@ class Resource:
 
     @property
     def bare_function(self) -> bool:
-        return not self.action
+        return self.service == "lambda" and not self.action
+
+    @property
+    def activity(self) -> bool:
+        return self.service == "activity"
 
     @property
     def waits_for_token(self) -> bool:

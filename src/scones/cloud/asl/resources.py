@@ -53,8 +53,7 @@ def read_resource(reader: Reader) -> Resource | None:
     if _FUNCTION.fullmatch(arn):
         return Resource(arn=arn, service="lambda", action="")
     if _ACTIVITY.fullmatch(arn):
-        reader.unsupported("An activity", "Resource")
-        return None
+        return Resource(arn=arn, service="activity", action="")
     match = _INTEGRATION.fullmatch(arn)
     if match is None:
         reader.wrong(

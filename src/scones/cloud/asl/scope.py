@@ -33,8 +33,8 @@ class Visit:
     """One stay in one state, retries included."""
 
     __slots__ = (
-        "attempts", "effective", "entered_id", "entered_ms", "fan", "heartbeat", "input", "previous_id",
-        "retries", "scope", "state", "task", "timer", "token",
+        "attempts", "effective", "entered_id", "entered_ms", "fan", "heartbeat", "input", "limits",
+        "previous_id", "retries", "scope", "state", "task", "timer", "token",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +57,8 @@ class Visit:
         self.timer: int | None = None
         self.heartbeat: tuple[int, int] | None = None
         """The timer of a task's next sign of life, and the seconds it allows."""
+        self.limits: tuple[int | None, int | None] = (None, None)
+        """Of an activity's task: the seconds in all, and those between signs of life."""
         self.token: str | None = None
         """Of a task that waits for a callback."""
 

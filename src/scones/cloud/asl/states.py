@@ -6,8 +6,9 @@ Functions over a Machine; the previousEventId of each event is the causal parent
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import fans
+from . import activities, fans
 from .choice import Rule
+from .durations import due_ms, limits
 from .environment import Environment
 from .failures import DataError, StateError
 from .journal import Invoke
@@ -27,7 +28,7 @@ from .query import Query, QueryEvaluationError
 from .retry import Catcher, matches
 from .scope import Scope, Visit
 from .template import Expression, Template, evaluate
-from .timestamps import instant_ms, iso
+from .timestamps import iso
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["complete", "enter", "fail", "failed", "perform", "submitted", "succeeded", "timer_fired"]
 
 _LONGEST_WAIT_S = 2**31
-_LONGEST_TIMEOUT_S = 99_999_999
 _TRUNCATED = {"truncated": False}
 
 
@@ -420,68 +420,10 @@ def _choice(machine: "Machine", visit: Visit) -> None:
 
 
 def _wait(machine: "Machine", visit: Visit) -> None:
-    due = _due_ms(machine, visit)
+    due = due_ms(machine, visit)
     if due - machine.now_ms > _LONGEST_WAIT_S * 1000:
         raise DataError("Wait state delay is too long.")
     machine.set_timer(visit, max(due, machine.now_ms))
-
-
-def _due_ms(machine: "Machine", visit: Visit) -> int:
-    state = visit.state
-    assert isinstance(state, WaitState)
-    if state.timestamp_ms is not None:
-        return state.timestamp_ms
-    if state.seconds is not None:
-        return machine.now_ms + state.seconds * 1000
-    if isinstance(state.timestamp_path, Query):
-        return _queried_instant(machine, visit, state.timestamp_path)
-    if isinstance(state.seconds_path, Query):
-        return machine.now_ms + _queried_number(machine, visit, state.seconds_path, 0) * 1000
-    if state.timestamp_path is not None:
-        value = _waited_for(machine, visit, "TimestampPath", state.timestamp_path)
-        instant = instant_ms(value)
-        if instant is None:
-            raise DataError(
-                "The TimestampPath parameter does not reference a valid ISO-8601 extended offset"
-                f" date-time format string: {state.timestamp_path.text} == {_plain(value)}"
-            )
-        return instant
-    assert state.seconds_path is not None
-    seconds = _waited_for(machine, visit, "SecondsPath", state.seconds_path)
-    text = f"{state.seconds_path.text} == {_plain(seconds)}"
-    if isinstance(seconds, bool) or not isinstance(seconds, int):
-        raise DataError(f"The SecondsPath parameter cannot be parsed as a long value: {text}")
-    if seconds < 0:
-        raise DataError(f"The SecondsPath parameter references a negative value: {text}")
-    return machine.now_ms + seconds * 1000
-
-
-def _queried_instant(machine: "Machine", visit: Visit, query: Query) -> int:
-    value = query.expect("string", environment(machine, visit, visit.input.value))
-    instant = instant_ms(value)
-    if instant is None:
-        raise QueryEvaluationError(query, f"returned no valid ISO-8601 extended offset date-time: {value}")
-    return instant
-
-
-def _queried_number(machine: "Machine", visit: Visit, query: Query, fewest: int) -> int:
-    value = query.expect("number", environment(machine, visit, visit.input.value))
-    if not isinstance(value, int) or not fewest <= value <= _LONGEST_TIMEOUT_S:
-        raise QueryEvaluationError(
-            query, f"returned a value out of range: an integer of at least {fewest} is expected, not {value}"
-        )
-    return value
-
-
-def _waited_for(machine: "Machine", visit: Visit, field: str, path: Path) -> Any:
-    try:
-        return environment(machine, visit, visit.effective.value).resolve(path)
-    except PathError:
-        raise DataError(f"The {field} parameter does not reference an input value: {path.text}") from None
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else dumps(value)
 
 
 # Tasks --------------------------------------------------------------------------------------------
@@ -491,22 +433,24 @@ def _task(machine: "Machine", visit: Visit) -> None:
     state, scope = visit.state, visit.scope
     assert isinstance(state, TaskState)
     resource = state.resource
+    if resource.activity:
+        activities.begin(machine, visit)
+        return
     visit.token = machine.next_token() if resource.waits_for_token else None
     parameters = arguments(machine, visit, state.parameters)
     check_size(parameters, state.name)
-    timeout = _seconds(machine, visit, state.timeout_s, state.timeout_path, "TimeoutSecondsPath")
-    heartbeat = _seconds(machine, visit, state.heartbeat_s, state.heartbeat_path, "HeartbeatSecondsPath")
-    limits = {"timeoutInSeconds": timeout, "taskCredentials": _credentials(machine, visit, state)}
+    timeout, heartbeat = limits(machine, visit, state)
+    common = {"timeoutInSeconds": timeout, "taskCredentials": _credentials(machine, visit, state)}
     if resource.bare_function:
         scope.last = machine.emit(
             "LambdaFunctionScheduled", scope.last, "lambdaFunctionScheduled",
-            input=parameters.text, inputDetails=_TRUNCATED, resource=resource.arn, **limits,
+            input=parameters.text, inputDetails=_TRUNCATED, resource=resource.arn, **common,
         )  # fmt: skip
     else:
         scope.last = machine.emit(
             "TaskScheduled", scope.last, "taskScheduled",
             parameters=parameters.text, region=machine.execution.region, resource=resource.action,
-            resourceType=resource.service, heartbeatInSeconds=heartbeat, **limits,
+            resourceType=resource.service, heartbeatInSeconds=heartbeat, **common,
         )  # fmt: skip
     machine.expect(scope.last, visit)
     if timeout is not None:
@@ -532,7 +476,9 @@ def _task_event(machine: "Machine", visit: Visit, what: str, **details: Any) -> 
     state, scope = visit.state, visit.scope
     assert isinstance(state, TaskState)
     resource = state.resource
-    if not resource.bare_function:
+    if resource.activity:
+        activities.event(machine, visit, what, **details)
+    elif not resource.bare_function:
         names = {"resource": resource.action, "resourceType": resource.service}
         scope.last = machine.emit(f"Task{what}", scope.last, f"task{what}", **details, **names)
     elif details:
@@ -568,21 +514,6 @@ def timer_fired(machine: "Machine", visit: Visit) -> None:
         machine.queue(visit.scope, fail, machine, visit, StateError("States.Timeout"))
     else:
         machine.queue(visit.scope, again, machine, visit)
-
-
-def _seconds(
-    machine: "Machine", visit: Visit, seconds: int | None, path: Path | Query | None, field: str
-) -> int | None:
-    if path is None:
-        return seconds
-    if isinstance(path, Query):
-        return _queried_number(machine, visit, path, 1)
-    value = resolve(machine, visit, path)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _LONGEST_TIMEOUT_S:
-        raise DataError(
-            f"The {field} parameter cannot be parsed as a positive long value: {path.text} == {_plain(value)}"
-        )
-    return value
 
 
 def _credentials(machine: "Machine", visit: Visit, state: TaskState) -> dict[str, Any] | None:

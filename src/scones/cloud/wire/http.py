@@ -1,7 +1,7 @@
 """One HTTP request and one reply as plain values; the only words that server and gateway share."""
 
 import ipaddress
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -36,6 +36,8 @@ class HttpRequest:
     query_string: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Stream = field(default_factory=BytesStream)
+    gone: Callable[[], Awaitable[None]] | None = None
+    """Returns once the client has left; to be asked when the body has been read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

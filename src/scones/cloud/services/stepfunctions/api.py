@@ -4,10 +4,12 @@ from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn
 from scones.cloud.settings import CloudSettings
 from scones.cloud.state.db import Database
 
+from .activities import Activities
 from .executions import Executions
 from .machines import StateMachines
 from .runner import Runner
 from .store import Store
+from .tags import Tags
 from .test_state import TestState
 from .tokens import TaskTokens
 from .versions import Versions
@@ -44,9 +46,19 @@ class StepFunctions:
         executions = Executions(store=store, runner=self._runner, clock=clock, ids=ids)
         versions = Versions(store=store, clock=clock)
         tokens = TaskTokens(store=store, runner=self._runner)
+        activities = Activities(store=store, runner=self._runner, clock=clock)
+        tags = Tags(store=store)
         tested = TestState(clock=clock, ids=ids, call=call)
         self._store = store
-        self.parts: tuple[object, ...] = (machines, versions, executions, tokens, tested)
+        self.parts: tuple[object, ...] = (
+            machines,
+            tags,
+            versions,
+            executions,
+            activities,
+            tokens,
+            tested,
+        )
 
     async def start(self) -> None:
         with self._store.transaction():

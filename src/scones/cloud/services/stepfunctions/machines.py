@@ -1,4 +1,4 @@
-"""Operations on state machines and their tags."""
+"""Operations on state machines."""
 
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -22,9 +22,18 @@ from .records import (
 from .store import Store
 from .times import milliseconds, moment
 
-__all__ = ["StateMachines", "check_active", "find_machine", "machine_fields", "no_machine", "publish"]
+__all__ = [
+    "TAG_LIMIT",
+    "StateMachines",
+    "check_active",
+    "find_machine",
+    "machine_fields",
+    "no_machine",
+    "publish",
+    "read_tags",
+]
 
-_TAG_LIMIT = 50
+TAG_LIMIT = 50
 
 
 class StateMachines:
@@ -43,7 +52,7 @@ class StateMachines:
         _check_definition(definition, type_)
         options = _Options().changed(request)
         arn = f"arn:aws:states:{context.region}:{context.account_id}:stateMachine:{name}"
-        tags = _tags(request.get("tags", []))
+        tags = read_tags(request.get("tags", []))
         now = milliseconds(self._clock.now())
         machine = self._store.machine(arn)
         if machine:
@@ -158,29 +167,6 @@ class StateMachines:
             "truncated": len(diagnostics) > limit,
         }
 
-    def tag_resource(self, request: Wire, context: Context) -> Wire:
-        machine = self._tagged(request["resourceArn"])
-        tags = self._store.tags(machine.id) | _tags(request["tags"])
-        if len(tags) > _TAG_LIMIT:
-            raise ServiceError("TooManyTags", f"'{machine.arn}' has too many tags")
-        self._store.put_tags(machine.id, tags)
-        return {}
-
-    def untag_resource(self, request: Wire, context: Context) -> Wire:
-        self._store.delete_tags(self._tagged(request["resourceArn"]).id, request["tagKeys"])
-        return {}
-
-    def list_tags_for_resource(self, request: Wire, context: Context) -> Wire:
-        tags = self._store.tags(self._tagged(request["resourceArn"]).id)
-        return {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
-
-    def _tagged(self, arn: str) -> MachineRow:
-        parse_machine_arn(arn)
-        machine = self._store.machine(arn)
-        if machine is None:
-            raise ServiceError("ResourceNotFound", f"Resource not found: '{arn}'")
-        return machine
-
 
 def find_machine(store: Store, arn: str) -> MachineRow:
     """Raises StateMachineDoesNotExist, InvalidArn."""
@@ -276,7 +262,7 @@ class _Options:
         )
 
 
-def _tags(tags: list[dict[str, str]]) -> dict[str, str]:
-    if len(tags) > _TAG_LIMIT:
+def read_tags(tags: list[dict[str, str]]) -> dict[str, str]:
+    if len(tags) > TAG_LIMIT:
         raise ServiceError("TooManyTags", "Too many tags")
     return {tag.get("key", ""): tag.get("value", "") for tag in tags}

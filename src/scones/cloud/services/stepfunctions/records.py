@@ -11,6 +11,7 @@ from scones.cloud.state.db import Row
 __all__ = [
     "EXECUTION_MOVES",
     "MACHINE_MOVES",
+    "ActivityRow",
     "AliasRow",
     "ExecutionArn",
     "ExecutionRow",
@@ -19,6 +20,7 @@ __all__ = [
     "VersionRow",
     "check_move",
     "check_name",
+    "parse_activity_arn",
     "parse_execution_arn",
     "parse_machine_arn",
     "split_qualifier",
@@ -128,6 +130,19 @@ class AliasRow:
         return cls(**{**dict(row), "routing": routing})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityRow:
+    id: int
+    arn: str
+    name: str
+    created_ms: int
+    encryption: dict[str, Any]
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        return cls(**{**dict(row), "encryption": json.loads(row["encryption"])})
+
+
 @dataclass(frozen=True, slots=True)
 class ExecutionArn:
     machine_name: str
@@ -160,6 +175,11 @@ def _parse(arn: str, kind: str) -> str:
 def parse_machine_arn(arn: str) -> str:
     """The name in a state machine's ARN, with its :version or :alias if it has one."""
     return _parse(arn, "stateMachine")
+
+
+def parse_activity_arn(arn: str) -> str:
+    """The name in an activity's ARN."""
+    return _parse(arn, "activity")
 
 
 def split_qualifier(arn: str) -> tuple[str, str]:

@@ -27,11 +27,14 @@ from scones.cloud.asl.journal import (
     Finish,
     Fired,
     Invoke,
+    Missing,
+    Queued,
     SetTimer,
     Started,
     Stimulus,
     Submitted,
     Succeeded,
+    Taken,
     Turn,
 )
 from scones.cloud.asl.jsontext import loads
@@ -42,6 +45,7 @@ from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn, Wire
 from scones.cloud.state.db import Database
 
 from . import integrations, sagemaker_tasks
+from .activity_queue import ActivityQueue
 from .records import ExecutionRow, MachineRow
 from .store import Store
 from .times import milliseconds
@@ -120,6 +124,7 @@ class Runner:
         self._scheduled: asyncio.Handle | None = None
         self._ended: dict[int, asyncio.Event] = {}
         """For those who wait for the end of an execution."""
+        self._activities = ActivityQueue()
         self._closed = False
 
     # From outside ---------------------------------------------------------------------------------
@@ -173,6 +178,21 @@ class Runner:
         live.inbox.append(stimulus)
         self._run([live])
         return True
+
+    def take(self, arn: str, worker: str | None) -> tuple[str, str] | None:
+        """Give a worker the activity's next task, durably when this returns: (token, input)."""
+        while waiting := self._activities.take(arn):
+            id_, invoke = waiting
+            if self.tell(id_, invoke.task, Taken(invoke.task, worker)):
+                live = self._live.get(id_)
+                if live is not None and live.machine.waits_for(invoke.task):
+                    execution = live.machine.execution
+                    return task_token(execution.arn, execution.seed, invoke.task), invoke.parameters
+        return None
+
+    def activity_news(self, arn: str) -> asyncio.Event:
+        """Set when another task of the activity waits for a worker."""
+        return self._activities.news(arn)
 
     # Building -------------------------------------------------------------------------------------
 
@@ -340,6 +360,7 @@ class Runner:
                     if handle := live.timers.pop(timer, None):
                         handle.cancel()
                 case CancelTask(task):  # an answer on its way will find nobody waiting
+                    self._activities.withdraw(live.id, task)
                     if invoke := live.followed.pop(task, None):
                         self._stop_job(invoke)
                 case Finish():
@@ -369,11 +390,20 @@ class Runner:
     def _start_task(self, live: _Live, invoke: Invoke) -> None:
         if self._closed:
             return
-        if not invoke.submitted:
+        if invoke.service == "activity":
+            self._start_activity(live, invoke)
+        elif not invoke.submitted:
             self._spawn(self._ask(live, invoke), name=f"stepfunctions-task-{live.id}-{invoke.task}")
         elif integrations.waits_for_job(invoke):
             live.followed[invoke.task] = invoke
             self._spawn(self._follow(live, invoke), name=f"stepfunctions-follow-{live.id}-{invoke.task}")
+
+    def _start_activity(self, live: _Live, invoke: Invoke) -> None:
+        if not invoke.submitted:
+            found = self._store.activity(invoke.resource) is not None
+            self._deliver(live.id, Queued(invoke.task) if found else Missing(invoke.task))
+        elif invoke.submitted == "queued":
+            self._activities.offer(live.id, invoke)
 
     def _envelope(self) -> integrations.Envelope:
         return integrations.Envelope(

@@ -13,6 +13,7 @@ from scones.cloud.state.db import Database
 from .records import (
     EXECUTION_MOVES,
     MACHINE_MOVES,
+    ActivityRow,
     AliasRow,
     ExecutionRow,
     MachineRow,
@@ -202,6 +203,46 @@ class Store:
 
     def delete_alias(self, id_: int) -> None:
         self._db.execute("DELETE FROM sfn_aliases WHERE id = ?", (id_,))
+
+    # Activities -----------------------------------------------------------------------------------
+
+    def activity(self, arn: str) -> ActivityRow | None:
+        row = self._db.one("SELECT * FROM sfn_activities WHERE arn = ?", (arn,))
+        return ActivityRow.from_row(row) if row else None
+
+    def activities(self, after: int, limit: int) -> list[ActivityRow]:
+        """In the order of their creation, from the one after id `after`."""
+        rows = self._db.all("SELECT * FROM sfn_activities WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        return [ActivityRow.from_row(row) for row in rows]
+
+    def add_activity(
+        self, arn: str, name: str, created_ms: int, encryption: Mapping[str, object]
+    ) -> ActivityRow:
+        row = self._db.one(
+            "INSERT INTO sfn_activities (arn, name, created_ms, encryption) VALUES (?, ?, ?, ?) RETURNING *",
+            (arn, name, created_ms, orjson.dumps(encryption).decode()),
+        )
+        assert row is not None
+        return ActivityRow.from_row(row)
+
+    def delete_activity(self, arn: str) -> None:
+        self._db.execute("DELETE FROM sfn_activities WHERE arn = ?", (arn,))
+
+    def activity_tags(self, activity: int) -> dict[str, str]:
+        query = "SELECT key, value FROM sfn_activity_tags WHERE activity = ? ORDER BY key"
+        return {row["key"]: row["value"] for row in self._db.all(query, (activity,))}
+
+    def put_activity_tags(self, activity: int, tags: Mapping[str, str]) -> None:
+        self._db.executemany(
+            "INSERT INTO sfn_activity_tags VALUES (?, ?, ?)"
+            " ON CONFLICT (activity, key) DO UPDATE SET value = excluded.value",
+            [(activity, key, value) for key, value in tags.items()],
+        )
+
+    def delete_activity_tags(self, activity: int, keys: list[str]) -> None:
+        self._db.executemany(
+            "DELETE FROM sfn_activity_tags WHERE activity = ? AND key = ?", [(activity, key) for key in keys]
+        )
 
     # Executions -----------------------------------------------------------------------------------
 

@@ -58,6 +58,9 @@ class TestState:
     async def test_state(self, request: Wire, context: Context) -> Wire:
         name, state, language = _state(request)
         _check(request, state)
+        if "mock" not in request and ":activity:" in str(state.get("Resource")):
+            message = "A task of an activity can be tested only with a mock"
+            raise ServiceError("ValidationException", message)
         probe = self._probe(request, context, program_text(name, state, language, request))
         await self._run(probe, request, state)
         return _reply(probe, request, state, jsonata=language == "JSONata")
