@@ -46,14 +46,14 @@ def _machine_arn(aws: Aws, machine: str | None) -> str:
 
 def list_executions(
     aws: Aws, *, machine: str | None = None, status: str | None = None, limit: int = 100
-) -> list[Listed]:
-    """The newest first."""
+) -> tuple[list[Listed], bool]:
+    """(the newest first, whether there are more than `limit`)."""
     arn = _machine_arn(aws, machine)
     pages = aws.client("stepfunctions").get_paginator("list_executions")
     chosen = {"statusFilter": status} if status else {}
     found: list[Listed] = []
     try:
-        for page in pages.paginate(stateMachineArn=arn, **chosen, PaginationConfig={"MaxItems": limit}):
+        for page in pages.paginate(stateMachineArn=arn, **chosen, PaginationConfig={"MaxItems": limit + 1}):
             found += [
                 Listed(e["name"], e["executionArn"], e["status"], e["startDate"], e.get("stopDate"))
                 for e in page["executions"]
@@ -63,7 +63,7 @@ def list_executions(
             hint = "--machine takes a name or an ARN" if machine else "`scones orchestrate` makes it"
             raise WorkflowError(f"there is no state machine {arn}", hint) from error
         raise
-    return found
+    return found[:limit], len(found) > limit
 
 
 def show_execution(aws: Aws, execution: str, machine: str | None = None) -> Shown:
