@@ -60,7 +60,9 @@ def _state(name: str, state: dict[str, Any], summary: StateSummary | None, rail:
             yield Line("data", rail + _RAIL, f"{label} {_one_line(data)}")
     if summary.error:
         cause = f": {summary.cause}" if summary.cause else ""
-        yield Line("error", rail + _RAIL, _one_line(f"err {summary.error}{cause}"))
+        past = summary.status == "SUCCEEDED"  # of a try that a retry or redrive made good
+        text = _one_line(f"{'earlier error' if past else 'err'} {summary.error}{cause}")
+        yield Line("data" if past else "error", rail + _RAIL, text)
 
 
 def _counts(summary: StateSummary) -> str:

@@ -104,10 +104,13 @@ def _edges(name: str, state: dict[str, Any]) -> Iterator[Edge]:
 
 
 def flow_order(block: dict[str, Any]) -> list[str]:
-    """The states from StartAt on, each before what follows it; what is never reached comes last."""
+    """The states from StartAt on, each before what follows it, and its Next as near as can be.
+
+    What is never reached comes last.
+    """
     states = block["States"]
     edges = [edge for name, state in states.items() for edge in _edges(name, state)]
-    reached = _order(str(block.get("StartAt")), list(states), edges)
+    reached = _order(str(block.get("StartAt")), list(states), edges[::-1])
     return [*reached, *(name for name in states if name not in reached)]
 
 

@@ -1,9 +1,15 @@
 """A definition becomes lines that lead the eye through it."""
 
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from scones.workflow.flow import draw
-from scones.workflow.history import StateSummary
+from scones.workflow.history import StateSummary, summarize
 
 PASS = {"Type": "Pass", "End": True}
 MACHINE: dict[str, Any] = {
@@ -76,3 +82,30 @@ def test_what_became_of_a_state_stands_with_it() -> None:
 def test_a_target_that_is_not_there_is_named_all_the_same() -> None:
     machine = {"StartAt": "Gone", "States": {"A": {"Type": "Pass", "Next": "Nowhere"}}}
     assert [line.text for line in draw(machine, {})] == ["A  Pass", "└─▸ Nowhere"]
+
+
+def test_the_next_state_stands_before_what_errors_lead_to() -> None:
+    heads = [line.text.split()[0] for line in draw(MACHINE, {}) if line.kind == "state"]
+    assert heads.index("First") + 1 == heads.index("Which")
+
+
+RECORDINGS = os.environ.get("SCONES_AWS_RECORDINGS")
+
+
+@pytest.mark.skipif(not RECORDINGS, reason="SCONES_AWS_RECORDINGS is not set")
+def test_executions_recorded_on_aws_are_drawn_and_redriven_ones_end_well() -> None:
+    for file in sorted(Path(RECORDINGS or "", "executions").glob("*.json")):
+        export = json.loads(file.read_text("utf-8"))
+        events = sorted(export["historyHash"].values(), key=lambda event: event["id"])
+        for event in events:
+            event["timestamp"] = _instant(event["timestamp"])
+        definition = export["stateMachine"]["definition"]
+        definition = json.loads(definition) if isinstance(definition, str) else definition
+        states = summarize(definition, events)
+        assert [state.status for state in states] == ["SUCCEEDED"] * len(states), file.name
+        drawn = draw(definition, {state.name: state for state in states})
+        assert sum(line.kind == "state" for line in drawn) == len(states)
+
+
+def _instant(told: Any) -> datetime:
+    return datetime.fromtimestamp(told / 1000, UTC) if isinstance(told, int) else datetime.fromisoformat(told)
