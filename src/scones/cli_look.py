@@ -1,10 +1,11 @@
 """Verbs that look: executions, one execution, a machine's graph, one state by itself."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -12,17 +13,17 @@ from scones.workflow.errors import WorkflowError
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
-    from scones.workflow.history import StateSummary
-    from scones.workflow.look import Listed, Shown
+    from scones.workflow.flow import Line
+    from scones.workflow.look import Listed
 
 __all__ = ["OWN_OPTIONS", "register"]
 
-OWN_OPTIONS = ("machine", "status", "follow", "execution", "state", "subject", "out", "definition", "given",
-               "level")  # fmt: skip
+OWN_OPTIONS = ("machine", "status", "follow", "limit", "execution", "state", "subject", "out",
+               "definition", "given", "level")  # fmt: skip
 _STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE")
 _COLOURS = {"SUCCEEDED": "green", "FAILED": "red", "TIMED_OUT": "red", "CAUGHT": "yellow", "RUNNING": "cyan"}
-_SHORT = 60
 _EVERY_S = 1.0
 _MACHINE = click.option("--machine", metavar="NAME|ARN", help="State machine.  [the workflow's]")
 
@@ -33,6 +34,8 @@ def register(cli: click.Group, options: Options) -> None:
     """options: gives a verb the options that all verbs share, and its workplace."""
     listing = click.option("--status", type=click.Choice(_STATUSES, case_sensitive=False), help="Only these.")
     follow = click.option("--follow", is_flag=True, help="Go on showing them until Ctrl-C.")
+    limit = click.option("--limit", type=click.IntRange(min=1), default=100, metavar="N",
+                         help="At most so many, the newest.  [100]")  # fmt: skip
     state = click.option("--state", metavar="NAME", help="One state's whole data.")
     file = click.option("-o", "out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
                         help="Write the SVG here.  [stdout]")  # fmt: skip
@@ -41,13 +44,13 @@ def register(cli: click.Group, options: Options) -> None:
     given = click.option("--input", "given", default="{}", metavar="JSON|@FILE", help="Input.  [{}]")
     level = click.option("--inspection-level", "level", type=click.Choice(("INFO", "DEBUG", "TRACE")),
                          default="INFO", help="How much of the data flow to tell.  [INFO]")  # fmt: skip
-    cli.command("executions")(options([_MACHINE, listing, follow])(_executions))
+    cli.command("executions")(options([_MACHINE, listing, follow, limit])(_executions))
     cli.command("show")(options([click.argument("execution"), _MACHINE, state])(_show))
     cli.command("graph")(options([click.argument("subject", required=False), _MACHINE, file])(_graph))
     cli.command("test-state")(options([definition, state, given, level])(_test_state))
 
 
-def _executions(work: Any, machine: str | None, status: str | None, follow: bool) -> None:
+def _executions(work: Any, machine: str | None, status: str | None, follow: bool, limit: int) -> None:
     """List executions, the newest first."""
     from rich.console import Console
     from rich.live import Live
@@ -55,18 +58,38 @@ def _executions(work: Any, machine: str | None, status: str | None, follow: bool
     from scones.workflow.look import list_executions
 
     status = status and status.upper()
-    found = list_executions(work.aws, machine=machine, status=status)
+
+    def ask() -> "list[Listed]":
+        return list_executions(work.aws, machine=machine, status=status, limit=limit)[0]
+
+    console = Console(highlight=False)
+    if follow and (work.json or not console.is_terminal):
+        _follow_lines(ask, as_json=work.json)
+    if follow:
+        with Live(_listing(ask()), console=console, auto_refresh=False) as live:
+            while True:
+                time.sleep(_EVERY_S)
+                live.update(_listing(ask()), refresh=True)
+    found, more = list_executions(work.aws, machine=machine, status=status, limit=limit)
     if work.json:
         work.show([asdict(execution) for execution in found], {})
-        return
-    if not follow:
-        Console(highlight=False).print(_listing(found))
-        return
-    with Live(_listing(found), console=Console(highlight=False), auto_refresh=False) as live:
-        while True:
-            time.sleep(_EVERY_S)
-            found = list_executions(work.aws, machine=machine, status=status)
-            live.update(_listing(found), refresh=True)
+    else:
+        console.print(_listing(found))
+    if more:
+        work.terminal.say(f"there are more than these {limit}; --limit N shows more")
+
+
+def _follow_lines(ask: "Callable[[], list[Listed]]", *, as_json: bool) -> NoReturn:
+    """One line for each change, the oldest execution first."""
+    known: dict[str, str] = {}
+    while True:
+        for execution in reversed(ask()):
+            if known.get(execution.arn) == execution.status:
+                continue
+            known[execution.arn] = execution.status
+            plain = f"{execution.name}\t{execution.status}\t{execution.started:%Y-%m-%d %H:%M:%S}"
+            click.echo(json.dumps(asdict(execution), default=str) if as_json else plain)
+        time.sleep(_EVERY_S)
 
 
 def _listing(executions: "Sequence[Listed]") -> "Table":
@@ -91,6 +114,7 @@ def _show(work: Any, execution: str, machine: str | None, state: str | None) -> 
     """What became of each state of EXECUTION, a name or ARN."""
     from rich.console import Console
 
+    from scones.workflow.flow import draw
     from scones.workflow.look import show_execution
 
     shown = show_execution(work.aws, execution, machine)
@@ -106,41 +130,15 @@ def _show(work: Any, execution: str, machine: str | None, state: str | None) -> 
         return
     console = Console(highlight=False)
     console.print(f"{shown.arn}  {_coloured(shown.status)}", soft_wrap=True)
-    console.print(_states(shown))
+    for line in draw(shown.definition, {summary.name: summary for summary in shown.states}):
+        console.print(_drawn(line), no_wrap=True, overflow="ellipsis", crop=True)
 
 
-def _states(shown: "Shown") -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
+def _drawn(line: "Line") -> "Text":
+    from rich.text import Text
 
-    table = Table(box=None)
-    for column in ("state", "status", "seconds", "retries", "items", "input", "output or error"):
-        table.add_column(column, overflow="fold")
-    for state in shown.states:
-        seconds = "" if state.duration_s is None else f"{state.duration_s:.2f}"
-        branch = "  " * state.depth + ("└ " if state.depth else "")
-        table.add_row(
-            escape(f"{branch}{state.name}"), _coloured(state.status), seconds, str(state.retries or ""),
-            _counts(state), escape(_short(state.input)), escape(_result(state)),
-        )  # fmt: skip
-    return table
-
-
-def _counts(state: "StateSummary") -> str:
-    if state.iterations:
-        return ", ".join(f"{n} {what}" for what, n in state.iterations.items() if what != "started")
-    return f"{state.exited} of {state.entered}" if state.entered > 1 else ""
-
-
-def _result(state: "StateSummary") -> str:
-    if state.error:
-        return _short(f"{state.error}: {state.cause or ''}".removesuffix(": "))
-    return _short(state.output)
-
-
-def _short(text: str | None) -> str:
-    text = text or ""
-    return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
+    styles = {"state": _COLOURS.get(line.status, "dim" if line.status else "bold"), "error": "red"}
+    return Text.assemble((line.rail, "dim"), (line.text, styles.get(line.kind, "dim")))
 
 
 def _graph(work: Any, subject: str | None, machine: str | None, out: Path | None) -> None:

@@ -4,6 +4,7 @@ import json
 import time
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -79,6 +80,46 @@ def test_an_execution_is_listed_shown_and_drawn(look: Any, ended: str, tmp_path:
     assert "Lambda.ResourceNotFoundException" in look("show", ended, "--state", "Ask").stdout
     assert look("graph", ended, "-o", str(tmp_path / "a.svg")).exit_code == 0
     assert "Ask: CAUGHT" in (tmp_path / "a.svg").read_text()
+
+
+def test_a_listing_that_is_cut_says_so(look: Any, aws: LocalAWS, ended: str) -> None:
+    machine = ended.split(":")[-2]
+    states = aws.client("stepfunctions")
+    states.start_execution(stateMachineArn=aws_machine(ended), name="second", input="[]")
+    cut = look("executions", "--machine", machine, "--limit", "1", "--json")
+    assert [execution["name"] for execution in json.loads(cut.stdout)] == ["second"]
+    assert "there are more" in cut.stderr
+    assert "there are more" not in look("executions", "--machine", machine, "--limit", "2").stderr
+
+
+def test_following_gives_a_line_for_each_change_and_ends_with_an_interrupt(
+    look: Any, ended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = iter([None, None])
+
+    def wait(_seconds: float) -> None:
+        if next(waits, "over") == "over":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("scones.cli_look.time", SimpleNamespace(sleep=wait))
+    followed = look("executions", "--machine", ended.split(":")[-2], "--follow", "--json")
+    lines = [json.loads(line) for line in followed.stdout.splitlines()]
+    assert [(line["arn"], line["status"]) for line in lines] == [(ended, "FAILED")]
+    assert followed.exit_code != 0
+
+
+def aws_machine(execution: str) -> str:
+    return execution.replace(":execution:", ":stateMachine:").rpartition(":")[0]
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b'{"States": {}}', b'{"States": {"A": 1}}'])
+def test_a_file_that_is_no_definition_is_said_with_a_hint(look: Any, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "machine.json"
+    file.write_bytes(content)
+    result = look("graph", str(file))
+    assert isinstance(result.exception, WorkflowError)
+    assert str(file) in result.exception.message
+    assert result.exception.hint
 
 
 def test_the_shipped_machine_is_drawn(look: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from scones.workflow.history import blocks
 
-__all__ = ["Box", "Edge", "Layout", "layout", "svg"]
+__all__ = ["Box", "Edge", "Layout", "flow_order", "layout", "svg"]
 
 _HEIGHT, _GAP_X, _GAP_Y, _PAD = 44.0, 36.0, 46.0, 20.0
 _LETTER = 7.6  # of 13 px sans-serif, wide enough for capitals
@@ -103,9 +103,23 @@ def _edges(name: str, state: dict[str, Any]) -> Iterator[Edge]:
         yield Edge(name, state["Default"], "default")
 
 
-def _ranks(start: str, names: list[str], edges: list[Edge]) -> dict[str, int]:
-    """The longest way from the start without going back; what is never reached comes last."""
-    after = {name: [edge.target for edge in edges if edge.source == name] for name in names}
+def flow_order(block: dict[str, Any]) -> list[str]:
+    """The states from StartAt on, each before what follows it, and its Next as near as can be.
+
+    What is never reached comes last.
+    """
+    states = block["States"]
+    edges = [edge for name, state in states.items() for edge in _edges(name, state)]
+    reached = _order(str(block.get("StartAt")), list(states), edges[::-1])
+    return [*reached, *(name for name in states if name not in reached)]
+
+
+def _order(start: str, names: list[str], edges: list[Edge]) -> list[str]:
+    """What is reached from the start: a state stands before all it leads to, save where it leads back."""
+    after = {
+        name: [edge.target for edge in edges if edge.source == name and edge.target in names]
+        for name in names
+    }
     left: list[str] = []
     seen: set[str] = set()
     waiting = [(start, False)] if start in after else []
@@ -117,7 +131,12 @@ def _ranks(start: str, names: list[str], edges: list[Edge]) -> dict[str, int]:
             seen.add(name)
             waiting.append((name, True))
             waiting += [(target, False) for target in reversed(after[name]) if target not in seen]
-    order = left[::-1]
+    return left[::-1]
+
+
+def _ranks(start: str, names: list[str], edges: list[Edge]) -> dict[str, int]:
+    """The longest way from the start without going back; what is never reached comes last."""
+    order = _order(start, names, edges)
     place = {name: n for n, name in enumerate(order)}
     ranks: dict[str, int] = {}
     for name in order:

@@ -46,14 +46,14 @@ def _machine_arn(aws: Aws, machine: str | None) -> str:
 
 def list_executions(
     aws: Aws, *, machine: str | None = None, status: str | None = None, limit: int = 100
-) -> list[Listed]:
-    """The newest first."""
+) -> tuple[list[Listed], bool]:
+    """(the newest first, whether there are more than `limit`)."""
     arn = _machine_arn(aws, machine)
     pages = aws.client("stepfunctions").get_paginator("list_executions")
     chosen = {"statusFilter": status} if status else {}
     found: list[Listed] = []
     try:
-        for page in pages.paginate(stateMachineArn=arn, **chosen, PaginationConfig={"MaxItems": limit}):
+        for page in pages.paginate(stateMachineArn=arn, **chosen, PaginationConfig={"MaxItems": limit + 1}):
             found += [
                 Listed(e["name"], e["executionArn"], e["status"], e["startDate"], e.get("stopDate"))
                 for e in page["executions"]
@@ -63,7 +63,7 @@ def list_executions(
             hint = "--machine takes a name or an ARN" if machine else "`scones orchestrate` makes it"
             raise WorkflowError(f"there is no state machine {arn}", hint) from error
         raise
-    return found
+    return found[:limit], len(found) > limit
 
 
 def show_execution(aws: Aws, execution: str, machine: str | None = None) -> Shown:
@@ -126,9 +126,11 @@ def _read(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise WorkflowError(f"{path} is no JSON: {error}", "a definition is a JSON object") from error
-    if not isinstance(value, dict) or not isinstance(value.get("States"), dict):
+    states = value.get("States") if isinstance(value, dict) else None
+    if not isinstance(states, dict) or not states or not all(isinstance(s, dict) for s in states.values()):
         raise WorkflowError(f"{path} is no state machine", "a definition has StartAt and States")
-    return value
+    whole: dict[str, Any] = value
+    return whole
 
 
 def value_of(text: str) -> str:
@@ -151,7 +153,10 @@ def test_state(aws: Aws, definition: Path, state: str | None, given: str, level:
     """TestState's own answer."""
     if not definition.is_file():
         raise WorkflowError(f"there is no file {definition}", "--definition takes a file")
-    text = definition.read_text("utf-8")
+    try:
+        text = definition.read_text("utf-8")
+    except ValueError as error:
+        raise WorkflowError(f"{definition} is no text: {error}", "a definition is a JSON object") from error
     request = {"definition": text, "input": value_of(given), "inspectionLevel": level}
     reply: dict[str, Any] = aws.client("stepfunctions").test_state(
         **request, **({"stateName": state} if state else {})

@@ -119,7 +119,6 @@ def test_a_broken_definition_is_refused_in_these_words(definition: Any, message:
             "The service integration pattern '.sync'",
         ),
         (
-        (
             one(
                 {
                     "Type": "Task",

@@ -39,9 +39,10 @@ def begin_map(machine: "Machine", visit: Visit) -> None:
         raise DataError(f'Reference path "{path}" must point to array.')
     machine.note("afterItemsPath", Json(items))
     limit = _concurrency(machine, visit, state)
+    machine.note("maxConcurrency", limit)
     scope.last = machine.emit("MapStateStarted", scope.last, "mapStateStarted", length=len(items))
     fan = visit.fan = Fan(visit, items, scope.last, min(limit or _INLINE_CONCURRENCY, _INLINE_CONCURRENCY))
-    if not items:
+    if not items and not machine.mocked:
         _map_succeeded(machine, fan, fan.started_id)
     try:
         while len(fan.live) < fan.limit and fan.opened < len(items):

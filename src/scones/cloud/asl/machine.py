@@ -80,6 +80,8 @@ class Machine:
 
     context: dict[str, Any] | None = None
     """Stands in for the context object where someone supplies one."""
+    mocked = False
+    """Whether someone else tells what a task, Map or Parallel gives."""
 
     def __init__(self, program: Program, execution: Execution) -> None:
         self.program = program
@@ -263,6 +265,10 @@ class Machine:
 
     def note(self, what: str, value: Any) -> None:
         """What a state made of its data, for those who watch one; no history has a place for it."""
+
+    def told(self, context: dict[str, Any]) -> dict[str, Any]:
+        """The context object as expressions see it."""
+        return context
 
     def queue(self, scope: Scope, work: Callable[..., None], *arguments: Any) -> None:
         """Do this when its turn comes, unless the scope has been aborted by then."""

@@ -7,14 +7,18 @@ mocked, nothing inside a Map or Parallel runs: the state's own data flow is all 
 from typing import Any
 
 from . import states
-from .failures import StateError
+from .failures import DataError, StateError
 from .journal import Turn
-from .jsontext import Json, join
+from .jsontext import Json, dumps, join
 from .machine import Execution, Machine
+from .paths import compile_path
 from .program import Block, MapState, ParallelState, Program
+from .query import compile_payload, is_query
 from .scope import Fan, Scope, Visit
 
-__all__ = ["Probe", "Tolerance"]
+__all__ = ["UNNAMED", "Probe", "Tolerance"]
+
+UNNAMED = "StateName"
 
 _THRESHOLD = StateError(
     "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded"
@@ -38,7 +42,7 @@ class Probe(Machine):
         self.notes: dict[str, Any] = {}
         self.context = context
         self._root.variables.update(variables)
-        self._mocked = mocked
+        self.mocked = mocked
         self._retries = retries
         self._selected: list[Json] = []
 
@@ -78,9 +82,32 @@ class Probe(Machine):
                 visit.attempts[position] = self._retries
         self.notes[what] = value
 
+    def told(self, context: dict[str, Any]) -> dict[str, Any]:
+        """A tested state is always called the same there, and nothing redrives it, as recorded."""
+        execution = {k: v for k, v in context["Execution"].items() if k != "RedriveCount"}
+        return context | {"Execution": execution, "State": context["State"] | {"Name": UNNAMED}}
+
+    def limit(self, field: str, value: Any) -> float | None:
+        """A number of a Map: as written, or of an expression or path in its place. Raises StateError."""
+        visit = self._root.visit
+        assert visit is not None
+        if is_query(value):
+            query = compile_payload(value, field).value
+            value = query.expect("number", states.environment(self, visit, visit.input.value))
+        elif isinstance(value, str):
+            path = compile_path(value)
+            value = states.resolve(self, visit, path)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                shown = value if isinstance(value, str) else dumps(value)
+                raise DataError(
+                    f'The {field}Path field refers to value "{shown}" which is not a valid number:'
+                    f" {path.text}"
+                )
+        return None if value is None else float(value)
+
     def open(self, block: Block, visit: Visit, fan: Fan, index: int) -> Scope:
         scope = super().open(block, visit, fan, index)
-        if self._mocked:  # never live, so that all items are selected and none runs
+        if self.mocked:  # never live, so that all items are selected and none runs
             fan.live.remove(scope)
             scope.alive = False
         return scope
@@ -103,7 +130,7 @@ class Probe(Machine):
 class Tolerance:
     """How many failed items a Map bears, against how many failed."""
 
-    def __init__(self, failed: int, count: int | None, percentage: float | None) -> None:
+    def __init__(self, failed: int, count: float | None, percentage: float | None) -> None:
         self.failed = failed
         self._count = count
         self._percentage = percentage

@@ -320,7 +320,7 @@ def _context(machine: "Machine", visit: Visit, item: Any) -> dict[str, Any]:
         context["Task"] = {"Token": visit.token}
     if item := item or _enclosing_item(visit.scope):
         context["Map"] = {"Item": {"Index": item[0], "Value": item[1]}}
-    return context
+    return machine.told(context)
 
 
 def _enclosing_item(scope: Scope) -> Any:

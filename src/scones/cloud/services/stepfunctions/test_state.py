@@ -15,7 +15,7 @@ from scones.cloud.asl.failures import DefinitionError, StateError
 from scones.cloud.asl.journal import Command, Failed, Fired, Invoke, SetTimer, Started, Stimulus, Succeeded
 from scones.cloud.asl.jsontext import Json, dumps, loads
 from scones.cloud.asl.machine import Execution
-from scones.cloud.asl.probe import Probe, Tolerance
+from scones.cloud.asl.probe import UNNAMED, Probe, Tolerance
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Call, Clock, Context, Ids, Wire
 
@@ -27,14 +27,17 @@ __all__ = ["TestState", "inspection", "program_text"]
 
 _LONGEST_MS = 300_000
 """AWS lets a state be tested for five minutes."""
-_UNNAMED = "StateName"
 _MOCKABLE = ("Task", "Map", "Parallel")
 _INVOKE = "arn:aws:states:::lambda:invoke"
 _NOBODY = "arn:aws:lambda:us-east-1:000000000000:function:mocked"
 """Stands in for an integration whose answer is mocked: it need not be one that is here."""
-_INTEGRATION = re.compile(r"arn:aws[a-z-]*:states:::.+")
-_NEVER_RUN = ("ItemReader", "ItemBatcher", "ResultWriter", "Label", "ToleratedFailureCount",
-              "ToleratedFailurePercentage")  # fmt: skip
+_ASKED = re.compile(r"arn:aws[a-z-]*:(states|lambda):.+")
+_CALLED_BACK = re.compile(r"arn:aws[a-z-]*:states:.*(\.sync(:2)?|\.waitForTaskToken|:activity:.+)")
+_NEVER_RUN = (
+    "ItemReader", "ItemBatcher", "ResultWriter", "Label",
+    "ToleratedFailureCount", "ToleratedFailureCountPath",
+    "ToleratedFailurePercentage", "ToleratedFailurePercentagePath",
+)  # fmt: skip
 _JSONPATH_FIELDS = ("afterInputPath", "afterParameters", "afterItemsPath", "afterItemSelector",
                     "afterResultSelector", "afterResultPath")  # fmt: skip
 _SHOWN = {
@@ -104,11 +107,7 @@ class TestState:
             if probe.over:
                 return
             if mock is not None and probe.fanned_out:
-                tolerance = _tolerance(request, state)
-                if tolerance.failed > probe.items:
-                    _refuse("Map iteration failure count must be less than or equal to the number of Map"
-                            " iterations")  # fmt: skip
-                probe.settle(mock.get("result"), _mocked_error(mock), tolerance)
+                _settle(probe, request, state, mock)
             elif invoke := next((c for c in turn.commands if isinstance(c, Invoke)), None):
                 stimuli = [await self._answer(probe, invoke, mock, deadline)]
             elif not probe.busy:
@@ -143,9 +142,10 @@ class TestState:
 
     async def _timer(self, pending: list[Command], deadline: int) -> Stimulus:
         """The next timer, when its instant has come. Raises ServiceError for a wait beyond the limit."""
-        timer = min(
-            (command for command in pending if isinstance(command, SetTimer)), key=lambda timer: timer.due_ms
-        )
+        timers = [command for command in pending if isinstance(command, SetTimer)]
+        if not timers:
+            raise ServiceError("ValidationException", "The state waits for what TestState does not run")
+        timer = min(timers, key=lambda timer: timer.due_ms)
         if timer.due_ms > deadline:
             raise ServiceError("ValidationException", "A tested state may not run longer than five minutes")
         await asyncio.sleep(max(timer.due_ms - milliseconds(self._clock.now()), 0) / 1000)
@@ -170,7 +170,7 @@ def _state(request: Wire) -> tuple[str, Wire, str]:
     if name is None:
         if "States" in definition:
             raise ServiceError("ValidationException", "stateName is required with a state machine definition")
-        return _UNNAMED, definition, language
+        return UNNAMED, definition, language
     found = _find(definition, name)
     if found is None:
         raise ServiceError("ValidationException", "State not found in definition")
@@ -204,6 +204,11 @@ def _check(request: Wire, state: Wire) -> None:
     if mock is None:
         if kind in ("Map", "Parallel"):
             _refuse(f"State type '{kind}' is not supported when a mock is not specified")
+        if kind == "Task" and _CALLED_BACK.fullmatch(str(state.get("Resource"))):
+            _refuse(
+                f"Resource '{state['Resource']}' is not supported when a mock is not specified:"
+                " TestState does not wait for a service, a task token or a worker"
+            )
         if "context" in request:
             _refuse("A context may only be specified together with a mock")
         return
@@ -268,7 +273,7 @@ def program_text(name: str, state: Wire, language: str, request: Wire) -> str:
 def _mocked(state: Wire, configuration: Wire) -> Wire:
     """Whom a mocked task would ask, and how a mocked Map would run, does not matter."""
     if state["Type"] == "Task":
-        if _INTEGRATION.fullmatch(str(state.get("Resource"))) and state["Resource"] != _INVOKE:
+        if _ASKED.fullmatch(str(state.get("Resource"))) and state["Resource"] != _INVOKE:
             state["Resource"] = _NOBODY
         return state
     read = configuration.get("mapItemReaderData")
@@ -278,8 +283,23 @@ def _mocked(state: Wire, configuration: Wire) -> Wire:
     if state["Type"] == "Map" and "ItemReader" not in state:
         state = {field: value for field, value in state.items() if field not in _NEVER_RUN}
         if isinstance(processor := state.get("ItemProcessor"), dict):
-            state["ItemProcessor"] = {k: v for k, v in processor.items() if k != "ProcessorConfig"}
+            inner = {k: v for k, v in processor.items() if k != "ProcessorConfig"}
+            state["ItemProcessor"] = _unasked(inner)
+    if state["Type"] == "Parallel" and isinstance(branches := state.get("Branches"), list):
+        state["Branches"] = [_unasked(branch) for branch in branches]
     return state
+
+
+def _unasked(block: Any) -> Any:
+    """A block whose tasks, which never run, ask nobody in particular."""
+    states = block.get("States") if isinstance(block, dict) else None
+    if not isinstance(states, dict):
+        return block
+    mocked = {
+        name: _mocked(dict(state), {}) if isinstance(state, dict) and "Type" in state else state
+        for name, state in states.items()
+    }
+    return {**block, "States": mocked}
 
 
 def _mocked_error(mock: Wire) -> StateError | None:
@@ -287,13 +307,23 @@ def _mocked_error(mock: Wire) -> StateError | None:
     return None if output is None else StateError(output.get("error"), output.get("cause"))
 
 
-def _tolerance(request: Wire, state: Wire) -> Tolerance:
+def _settle(probe: Probe, request: Wire, state: Wire, mock: Wire) -> None:
+    """The mocked end of a Map or Parallel; of a limit that cannot be computed, a failure."""
     failed = request.get("stateConfiguration", {}).get("mapIterationFailureCount", 0)
-    count, percentage = (state.get(f"ToleratedFailure{kind}") for kind in ("Count", "Percentage"))
-    if isinstance(count, str) or isinstance(percentage, str):
-        message = "TestState does not evaluate a tolerated failure that is an expression; give it as a number"
-        raise ServiceError("ValidationException", message)
-    return Tolerance(failed, count, percentage)
+    if failed > probe.items:
+        _refuse("Map iteration failure count must be less than or equal to the number of Map iterations")
+    limits: dict[str, float | None] = {}
+    failure = _mocked_error(mock)
+    try:
+        for kind in ("Count", "Percentage"):
+            field = f"ToleratedFailure{kind}"
+            limits[kind] = probe.limit(field, state.get(field, state.get(f"{field}Path")))
+            if (limit := limits[kind]) is not None:
+                probe.note(f"toleratedFailure{kind}", int(limit) if kind == "Count" else limit)
+    except StateError as problem:
+        failure = problem
+    tolerance = Tolerance(failed, limits.get("Count"), limits.get("Percentage"))
+    probe.settle(mock.get("result"), failure, tolerance)
 
 
 # The reply ----------------------------------------------------------------------------------------
@@ -333,19 +363,17 @@ def inspection(notes: Mapping[str, Any], state: Wire, given: str, *, jsonata: bo
             data["afterArguments"] = notes["afterParameters"].text
     data |= {field: notes[field].text for field in shown if field in notes}
     if kind == "Map" and ("afterItemsPath" in notes or jsonata):
-        data |= _limits(state)
+        data |= _limits(notes, state)
     details = {name: notes[name] for name in ("catchIndex", "retryIndex") if name in notes}
     if "retryBackoff" in notes:
         details["retryBackoffIntervalSeconds"] = notes["retryBackoff"] // 1000
     return data | ({"errorDetails": details} if details else {})
 
 
-def _limits(state: Wire) -> Wire:
-    limits: Wire = {"maxConcurrency": state.get("MaxConcurrency", 0)}
-    for field, name in (
-        ("ToleratedFailureCount", "toleratedFailureCount"),
-        ("ToleratedFailurePercentage", "toleratedFailurePercentage"),
-    ):
-        if field in state:
-            limits[name] = state[field]
-    return limits
+def _limits(notes: Mapping[str, Any], state: Wire) -> Wire:
+    """As computed; as written, where the state ended before."""
+    written = {"maxConcurrency": state.get("MaxConcurrency", 0)}
+    for kind in ("Count", "Percentage"):
+        written[f"toleratedFailure{kind}"] = state.get(f"ToleratedFailure{kind}")
+    limits = {name: notes.get(name, value) for name, value in written.items()}
+    return {name: limit for name, limit in limits.items() if isinstance(limit, int | float)}
