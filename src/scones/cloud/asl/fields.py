@@ -38,7 +38,7 @@ JSONATA_FIELDS = {
     "Fail": _COMMON | {"Error", "Cause"},
 }  # fmt: skip
 
-DISTRIBUTED = (
+DISTRIBUTED = {
     "ItemReader",
     "ItemBatcher",
     "ResultWriter",
@@ -47,5 +47,5 @@ DISTRIBUTED = (
     "ToleratedFailureCountPath",
     "ToleratedFailurePercentage",
     "ToleratedFailurePercentagePath",
-)
+}
 """Fields that only a distributed Map acts upon."""
