@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from .choice import Predicate, Rule, RuleError, compile_condition
-from .distribution import allow_fields, read_distribution
+from .distribution import allow_fields, read_distribution, read_tolerance
 from .failures import DefinitionError, Diagnostic
 from .fields import JSONATA_FIELDS, JSONPATH_FIELDS
 from .jackson import complaint, source
@@ -241,6 +241,7 @@ class _Blocks:
             items=reader.payload("Items"),
             max_concurrency=reader.integer("MaxConcurrency", 0, 2**31 - 1) or 0,
             max_concurrency_path=reader.query("MaxConcurrency") or reader.path("MaxConcurrencyPath"),
+            **read_tolerance(reader),
             distribution=distribution,
         )
 

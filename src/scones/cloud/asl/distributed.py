@@ -17,14 +17,24 @@ from .failures import DataError, StateError
 from .journal import Invoke
 from .jsontext import Json, dumps, loads
 from .paths import Path
-from .program import Distribution, ItemBatcher, ItemReader, MapState, ResultWriter
+from .program import ItemBatcher, ItemReader, MapState, ResultWriter
 from .query import Query
 from .scope import Visit
 
 if TYPE_CHECKING:
     from .machine import Machine
 
-__all__ = ["MAP_RUN", "Batching", "MapRunPlan", "Reading", "begin", "failed", "item_input", "succeeded"]
+__all__ = [
+    "MAP_RUN",
+    "Batching",
+    "MapRunPlan",
+    "Reading",
+    "begin",
+    "failed",
+    "item_input",
+    "succeeded",
+    "tolerance",
+]
 
 MAP_RUN = "map"
 """The service that a distributed Map's task asks."""
@@ -102,7 +112,7 @@ def begin(machine: "Machine", visit: Visit) -> None:
     limit = fans.concurrency(machine, visit, state)
     visit.items = fans.items(machine, visit, state) if distribution.reader is None else []
     scope.last = machine.emit("MapStateStarted", scope.last, "mapStateStarted", length=len(visit.items))
-    count, percentage = _tolerance(machine, visit, distribution)
+    count, percentage = tolerance(machine, visit, state)
     label = distribution.label or _label(machine, state)
     arn = _arn(machine, label)
     scope.last = machine.emit("MapRunStarted", scope.last, "mapRunStarted", mapRunArn=arn)
@@ -172,19 +182,20 @@ def _number(
         ) from None
 
 
-def _tolerance(
-    machine: "Machine", visit: Visit, distribution: Distribution
-) -> tuple[int | None, float | None]:
-    """Evaluated after the state's start, but its failure follows from the entry, as recorded."""
+def tolerance(machine: "Machine", visit: Visit, state: MapState) -> tuple[int | None, float | None]:
+    """(count, percentage) of failed items that a Map bears. Raises DataError.
+
+    Evaluated after the state's start, but its failure follows from the entry, as recorded.
+    """
     scope = visit.scope
     started, scope.last = scope.last, visit.entered_id
-    path = distribution.tolerated_count_path
-    value = _value(machine, visit, distribution.tolerated_count, path)
+    path = state.tolerated_count_path
+    value = _value(machine, visit, state.tolerated_count, path)
     count = _number(int, "ToleratedFailureCount", value, path, "integer")
     if count is not None and count < 0:
         raise DataError("ToleratedFailureCount cannot be negative.")
-    path = distribution.tolerated_percentage_path
-    value = _value(machine, visit, distribution.tolerated_percentage, path)
+    path = state.tolerated_percentage_path
+    value = _value(machine, visit, state.tolerated_percentage, path)
     percentage = _number(float, "ToleratedFailurePercentage", value, path, "float")
     if percentage is not None and not 0 <= percentage <= 100:
         raise DataError("ToleratedFailurePercentage must be between 0 and 100.")

@@ -7,14 +7,14 @@ from .fields import DISTRIBUTED, JSONATA_FIELDS, JSONPATH_FIELDS
 from .program import Distribution, ItemBatcher, ItemReader, ResultWriter
 from .reader import Reader
 
-__all__ = ["INPUT_TYPES", "allow_fields", "read_distribution"]
+__all__ = ["allow_fields", "read_distribution", "read_tolerance"]
 
 _READERS = {
     "arn:aws:states:::s3:getObject": "getObject",
     "arn:aws:states:::s3:listObjectsV2": "listObjectsV2",
 }
 _WRITER = "arn:aws:states:::s3:putObject"
-INPUT_TYPES = ("CSV", "JSON", "JSONL", "MANIFEST")
+_INPUT_TYPES = ("CSV", "JSON", "JSONL", "MANIFEST")
 _DELIMITERS = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
 _LABEL = re.compile(r"""[^\s?*<>{}\[\]:;,\\|^~$#%&`"\x00-\x1f\x7f-\x9f]{1,40}""")
 _MOST_BYTES = 262_144
@@ -25,8 +25,7 @@ def allow_fields(reader: Reader) -> None:
     """A Map's fields; a distributed one has more of them."""
     names = (JSONATA_FIELDS if reader.jsonata else JSONPATH_FIELDS)["Map"]
     if _mode(reader) == "DISTRIBUTED":
-        paths = {name for name in DISTRIBUTED if reader.jsonata and name.endswith("Path")}
-        names = names | (DISTRIBUTED - paths)
+        names = names | DISTRIBUTED
     reader.allow(names)
 
 
@@ -56,21 +55,26 @@ def read_distribution(reader: Reader, labels: set[str]) -> Distribution | None:
         reader.wrong("These fields are required: [ExecutionType]", place)
     elif kind not in ("STANDARD", "EXPRESS"):
         reader.wrong("The field 'ExecutionType' should have one of these values: [STANDARD, EXPRESS]", place)
-    reader.at_most_one("ToleratedFailureCount", "ToleratedFailureCountPath")
-    reader.at_most_one("ToleratedFailurePercentage", "ToleratedFailurePercentagePath")
     return Distribution(
         label=_label(reader, labels),
         express=kind == "EXPRESS",
         reader=_item_reader(reader),
         batcher=_item_batcher(reader),
         writer=_result_writer(reader),
-        tolerated_count=reader.integer("ToleratedFailureCount", 0, 2**31 - 1),
-        tolerated_count_path=reader.query("ToleratedFailureCount")
-        or reader.path("ToleratedFailureCountPath"),
-        tolerated_percentage=_percentage(reader),
-        tolerated_percentage_path=reader.query("ToleratedFailurePercentage")
-        or reader.path("ToleratedFailurePercentagePath"),
     )
+
+
+def read_tolerance(reader: Reader) -> dict[str, Any]:
+    """How many failed items a Map bears."""
+    count, percentage = "ToleratedFailureCount", "ToleratedFailurePercentage"
+    reader.at_most_one(count, f"{count}Path")
+    reader.at_most_one(percentage, f"{percentage}Path")
+    return {
+        "tolerated_count": reader.integer(count, 0, 2**31 - 1),
+        "tolerated_count_path": reader.query(count) or reader.path(f"{count}Path"),
+        "tolerated_percentage": _percentage(reader),
+        "tolerated_percentage_path": reader.query(percentage) or reader.path(f"{percentage}Path"),
+    }
 
 
 def _label(reader: Reader, labels: set[str]) -> str | None:
@@ -127,7 +131,7 @@ def _reader_config(config: Reader, action: str) -> dict[str, Any]:
         config.wrong("These fields are required: [InputType]")
     elif kind == "PARQUET" or config.fields.get("ManifestType") == "ATHENA_DATA":
         config.unsupported(f"An ItemReader of {'Parquet files' if kind == 'PARQUET' else 'Athena manifests'}")
-    elif kind is not None and kind not in INPUT_TYPES:
+    elif kind is not None and kind not in _INPUT_TYPES:
         config.wrong(
             "The field 'InputType' should have one of these values: [CSV, JSON, JSONL, PARQUET, MANIFEST]"
         )

@@ -39,6 +39,7 @@ def begin_map(machine: "Machine", visit: Visit) -> None:
     given = items(machine, visit, state)
     limit = concurrency(machine, visit, state)
     scope.last = machine.emit("MapStateStarted", scope.last, "mapStateStarted", length=len(given))
+    distributed.tolerance(machine, visit, state)
     fan = visit.fan = Fan(visit, given, scope.last, min(limit or _INLINE_CONCURRENCY, _INLINE_CONCURRENCY))
     if not given and not machine.mocked:
         _map_succeeded(machine, fan, fan.started_id)

@@ -195,10 +195,6 @@ class Distribution:
     reader: ItemReader | None
     batcher: ItemBatcher | None
     writer: ResultWriter | None
-    tolerated_count: int | None
-    tolerated_count_path: Path | Query | None
-    tolerated_percentage: float | None
-    tolerated_percentage_path: Path | Query | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +207,10 @@ class MapState(WorkState):
     """JSONata only; without it the input is the array."""
     max_concurrency: int
     max_concurrency_path: Path | Query | None
+    tolerated_count: int | None
+    tolerated_count_path: Path | Query | None
+    tolerated_percentage: float | None
+    tolerated_percentage_path: Path | Query | None
     distribution: Distribution | None = None
     """None for an inline Map."""
 

@@ -13,21 +13,17 @@ from typing import Any
 import ijson
 
 from scones.cloud.asl.distributed import Reading
-from scones.cloud.asl.failures import StateError
 from scones.cloud.asl.jsontext import loads
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Call, Wire, chunks
 
-__all__ = ["Item", "read_failed", "read_items"]
+from .json_elements import NOT_ITERABLE, JsonElements, read_failed
+
+__all__ = ["Item", "read_items"]
 
 Item = tuple[Any, str]
 
 _LONGEST_LINE = 8 * 1024 * 1024
-_NOT_ITERABLE = "Attempting to map over non-iterable node."
-
-
-def read_failed(cause: str) -> StateError:
-    return StateError("States.ItemReaderFailed", cause)
 
 
 async def read_items(call: Call, reading: Reading) -> AsyncIterator[Item]:
@@ -118,31 +114,21 @@ async def _pieces(call: Call, bucket: str, key: str) -> AsyncIterator[bytes]:
 
 async def _json_items(pieces: AsyncIterator[bytes], pointer: list[str]) -> AsyncIterator[Any]:
     """The elements of the document's array, or of the one that the pointer leads to."""
-    place = ".".join(pointer)
-    found, seen, kinds = ijson.sendable_list(), ijson.sendable_list(), set[str]()
-    parser = ijson.items_coro(found, f"{place}.item" if place else "item", use_float=True)
-    looker = ijson.parse_coro(seen)
-    looking = True
+    events, elements = ijson.sendable_list(), JsonElements(pointer)
+    parser = ijson.basic_parse_coro(events)
     try:
         async for piece in pieces:
-            if looking:
-                looker.send(piece)
-                kinds |= {event for prefix, event, _ in seen if prefix == place}
-                seen.clear()
-                looking = not kinds
-                if kinds and "start_array" not in kinds:
-                    raise read_failed(_NOT_ITERABLE)
             parser.send(piece)
-            for item in found:
+            for item in elements.take(events):
                 yield item
-            found.clear()
+            events.clear()
         parser.close()
-    except (ijson.JSONError, RecursionError) as problem:
-        raise read_failed(f"The object is not valid JSON: {problem}") from None
-    for item in found:
+    except ijson.JSONError as problem:
+        raise read_failed(f"The object is not valid JSON: {' '.join(str(problem).split())}") from None
+    for item in elements.take(events):
         yield item
-    if "start_array" not in kinds:
-        raise read_failed(_NOT_ITERABLE)
+    if not elements.found:
+        raise read_failed(NOT_ITERABLE)
 
 
 async def _json_lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[Any]:
@@ -177,17 +163,20 @@ async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
 
 async def _records(lines: AsyncIterator[str], delimiter: str) -> AsyncIterator[list[str]]:
     """A record goes over as many lines as it takes to close its quotes. Blank lines are none."""
-    held = ""
+    held: list[str] = []
+    size = quotes = 0
     async for line in lines:
-        held += line
-        if len(held) > _LONGEST_LINE:
+        held.append(line)
+        size += len(line)
+        quotes += line.count('"')
+        if size > _LONGEST_LINE:
             raise read_failed(f"A record of the object is longer than {_LONGEST_LINE} characters.")
-        if held.count('"') % 2:
+        if quotes % 2:
             continue
-        for row in _parsed(held, delimiter):
+        for row in _parsed("".join(held), delimiter):
             yield row
-        held = ""
-    for row in _parsed(held, delimiter):
+        held, size, quotes = [], 0, 0
+    for row in _parsed("".join(held), delimiter):
         yield row
 
 
