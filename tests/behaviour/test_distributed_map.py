@@ -432,3 +432,19 @@ def test_labels_are_unique_in_a_definition(states: Any) -> None:
     definition = json.dumps({"StartAt": "M", "States": {"M": first, "N": second}})
     found = states.validate_state_machine_definition(definition=definition)
     assert [problem["code"] for problem in found["diagnostics"]] == ["DUPLICATE_LABEL_NAME"]
+
+
+def test_an_express_machine_has_no_distributed_map(states: Any) -> None:
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"}
+    waits = {"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "End": True}
+    processor = {"ProcessorConfig": config, "StartAt": "T", "States": {"T": waits}}
+    state = {"Type": "Map", "End": True, "ItemProcessor": processor}
+    definition = json.dumps({"StartAt": "M", "States": {"M": state}})
+
+    def places(type_: str) -> list[str]:
+        found = states.validate_state_machine_definition(definition=definition, type=type_)
+        return [problem["location"] for problem in found["diagnostics"]]
+
+    task = "/States/M/ItemProcessor/States/T/Resource"
+    assert places("EXPRESS") == ["/States/M", task]
+    assert places("STANDARD") == [task]

@@ -14,7 +14,7 @@ from scones.cloud.asl.distributed import Reading
 from scones.cloud.asl.failures import StateError
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Wire
-from scones.cloud.services.stepfunctions.item_reader import read_items
+from scones.cloud.services.stepfunctions.item_reader import Place, read_items
 
 
 class Pieces:
@@ -30,12 +30,15 @@ class Pieces:
             yield self._body[start : start + self._size]
 
 
-def read(objects: dict[str, bytes], size: int = 7, **fields: Any) -> list[Any]:
+def read(
+    objects: dict[str, bytes], size: int = 7, place: Any = None, done: int = 0, **fields: Any
+) -> list[Any]:
     """The items, from a bucket that holds these objects."""
 
     async def call(service: str, operation: str, request: Wire) -> Wire:
         if operation == "ListObjectsV2":
-            keys = sorted(key for key in objects if key.startswith(request["Prefix"]))
+            after = request.get("StartAfter", "")
+            keys = sorted(key for key in objects if key.startswith(request["Prefix"]) and key > after)
             start = int(request.get("ContinuationToken", 0))
             found = [
                 {"Key": key, "ETag": '"e"', "Size": len(objects[key]), "LastModified": datetime.now(UTC)}
@@ -45,10 +48,12 @@ def read(objects: dict[str, bytes], size: int = 7, **fields: Any) -> list[Any]:
             return {"Contents": found, "IsTruncated": more, "NextContinuationToken": str(start + 2)}
         if request["Key"] not in objects:
             raise ServiceError("NoSuchKey", "The specified key does not exist.", status=404)
-        return {"Body": Pieces(objects[request["Key"]], size)}
+        if request.get("IfMatch", "now") != "now":
+            raise ServiceError("PreconditionFailed", "It has another ETag.", status=412)
+        return {"Body": Pieces(objects[request["Key"]], size), "ETag": "now"}
 
     async def collect() -> list[Any]:
-        return [item async for item, _ in read_items(call, reading(**fields))]
+        return [item.value async for item in read_items(call, reading(**fields), Place(**place or {}), done)]
 
     return asyncio.run(collect())
 
@@ -191,3 +196,17 @@ def test_what_s3_refuses_is_told_with_its_code() -> None:
         read({})
     with pytest.raises(StateError, match="Key of an ItemReader must be a string"):
         read({}, parameters={"Bucket": "b", "Key": 3})
+
+
+def test_reading_goes_on_after_what_is_done() -> None:
+    assert read({"k": b"[1,2,3,4]"}, place={"etag": "now"}, done=2) == [3, 4]
+    assert read({"k": b"[1,2,3,4]"}, place={"etag": "now"}, done=2, max_items=3) == [3]
+    with pytest.raises(StateError, match="PreconditionFailed"):
+        read({"k": b"[1,2,3,4]"}, place={"etag": "then"}, done=2)
+
+
+def test_a_listing_goes_on_after_the_last_key_whatever_came_before_it_since() -> None:
+    objects = {f"p/{name}": b"" for name in ("a", "a2", "b", "c")}
+    where: dict[str, Any] = {"action": "listObjectsV2", "parameters": {"Bucket": "b", "Prefix": "p/"}}
+    found = read(objects, place={"key": "p/b"}, done=2, max_items=4, **where)
+    assert [item["Key"] for item in found] == ["p/c"]

@@ -1,6 +1,6 @@
 """The items of a distributed Map, read from S3 as they are wanted: never more in memory than a piece.
 
-Yields (item, S3 URI it came from). Every failure is States.ItemReaderFailed.
+Every failure is States.ItemReaderFailed.
 """
 
 import asyncio
@@ -8,6 +8,7 @@ import csv
 import io
 import zlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import ijson
@@ -19,23 +20,42 @@ from scones.cloud.ports import Call, Wire, chunks
 
 from .json_elements import NOT_ITERABLE, JsonElements, read_failed
 
-__all__ = ["Item", "read_items"]
+__all__ = ["Item", "Place", "read_items"]
 
-Item = tuple[Any, str]
+
+@dataclass(slots=True)
+class Place:
+    """Where reading stands. Kept with what was made of the items, it lets another go on from there."""
+
+    etag: str | None = None
+    """Of the object that is read: whoever goes on must find the same."""
+    key: str | None = None
+    """The last one that was listed: whoever goes on begins after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    value: Any
+    source: str
+    """The S3 URI it came from."""
+    key: str | None = None
+    """Where the item is a listed object: the place to go on from."""
+
 
 _LONGEST_LINE = 8 * 1024 * 1024
 
 
-async def read_items(call: Call, reading: Reading) -> AsyncIterator[Item]:
-    """Raises StateError."""
+async def read_items(call: Call, reading: Reading, place: Place, done: int = 0) -> AsyncIterator[Item]:
+    """The items after the first `done`, which led to the place. Raises StateError."""
     if reading.max_items < 0:
         raise read_failed("field MaxItems must be positive")
-    count = 0
+    count = done if place.key else 0
     try:
-        async for item in _all_items(call, reading):
+        async for item in _all_items(call, reading, place):
             if reading.max_items and count >= reading.max_items:
                 return
-            yield item
+            if count >= done:
+                yield item
             count += 1
             if count % 64 == 0:
                 await asyncio.sleep(0)
@@ -53,19 +73,19 @@ def _text(reading: Reading, name: str, default: str | None = None) -> str:
     return value
 
 
-def _all_items(call: Call, reading: Reading) -> AsyncIterator[Item]:
+def _all_items(call: Call, reading: Reading, place: Place) -> AsyncIterator[Item]:
     bucket = _text(reading, "Bucket")
     if reading.action == "listObjectsV2":
-        listed = _listed(call, bucket, _text(reading, "Prefix", ""))
+        listed = _listed(call, bucket, _text(reading, "Prefix", ""), place.key)
         return _loaded(call, reading, bucket, listed) if reading.flatten else listed
     key = _text(reading, "Key")
     if reading.input_type == "MANIFEST":
-        return _inventory(call, bucket, key)
-    return _object_items(call, reading, bucket, key)
+        return _inventory(call, bucket, key, place)
+    return _object_items(call, reading, bucket, key, place)
 
 
-async def _listed(call: Call, bucket: str, prefix: str) -> AsyncIterator[Item]:
-    request: Wire = {"Bucket": bucket, "Prefix": prefix}
+async def _listed(call: Call, bucket: str, prefix: str, after: str | None) -> AsyncIterator[Item]:
+    request: Wire = {"Bucket": bucket, "Prefix": prefix} | ({"StartAfter": after} if after else {})
     while True:
         reply = await call("s3", "ListObjectsV2", request)
         for found in reply.get("Contents", ()):
@@ -76,7 +96,7 @@ async def _listed(call: Call, bucket: str, prefix: str) -> AsyncIterator[Item]:
                 "Size": found["Size"],
                 "StorageClass": found.get("StorageClass", "STANDARD"),
             }
-            yield item, f"s3://{bucket}"
+            yield Item(item, f"s3://{bucket}", found["Key"])
         if not reply.get("IsTruncated"):
             return
         request["ContinuationToken"] = reply["NextContinuationToken"]
@@ -85,15 +105,18 @@ async def _listed(call: Call, bucket: str, prefix: str) -> AsyncIterator[Item]:
 async def _loaded(
     call: Call, reading: Reading, bucket: str, listed: AsyncIterator[Item]
 ) -> AsyncIterator[Item]:
-    async for entry, _ in listed:
-        if not entry["Key"].endswith("/"):
-            async for item in _object_items(call, reading, bucket, entry["Key"]):
+    async for entry in listed:
+        key = entry.value["Key"]
+        if not key.endswith("/"):
+            async for item in _object_items(call, reading, bucket, key, Place()):
                 yield item
 
 
-async def _object_items(call: Call, reading: Reading, bucket: str, key: str) -> AsyncIterator[Item]:
+async def _object_items(
+    call: Call, reading: Reading, bucket: str, key: str, place: Place
+) -> AsyncIterator[Item]:
     source = f"s3://{bucket}/{key}"
-    pieces = await _pieces(call, bucket, key)
+    pieces = await _pieces(call, bucket, key, place)
     if reading.input_type == "JSON":
         items = _json_items(pieces, reading.pointer)
     elif reading.input_type == "JSONL":
@@ -101,11 +124,13 @@ async def _object_items(call: Call, reading: Reading, bucket: str, key: str) -> 
     else:
         items = _rows(_lines(pieces), reading.headers, reading.delimiter)
     async for item in items:
-        yield item, source
+        yield Item(item, source)
 
 
-async def _pieces(call: Call, bucket: str, key: str) -> AsyncIterator[bytes]:
-    reply = await call("s3", "GetObject", {"Bucket": bucket, "Key": key})
+async def _pieces(call: Call, bucket: str, key: str, place: Place) -> AsyncIterator[bytes]:
+    request: Wire = {"Bucket": bucket, "Key": key} | ({"IfMatch": place.etag} if place.etag else {})
+    reply = await call("s3", "GetObject", request)
+    place.etag = reply["ETag"]
     return chunks(reply["Body"])
 
 
@@ -210,9 +235,9 @@ def _check_headers(headers: list[str]) -> None:
 # An inventory of S3 -------------------------------------------------------------------------------
 
 
-async def _inventory(call: Call, bucket: str, key: str) -> AsyncIterator[Item]:
+async def _inventory(call: Call, bucket: str, key: str, place: Place) -> AsyncIterator[Item]:
     """The rows of the files that an S3 Inventory manifest names."""
-    pieces = [piece async for piece in await _pieces(call, bucket, key)]
+    pieces = [piece async for piece in await _pieces(call, bucket, key, place)]
     try:
         manifest = loads(b"".join(pieces).decode())
         schema = [name.strip() for name in manifest["fileSchema"].split(",")]
@@ -222,11 +247,11 @@ async def _inventory(call: Call, bucket: str, key: str) -> AsyncIterator[Item]:
     if kind != "CSV":
         raise read_failed(f"An inventory in the format '{kind}' is not supported by this cloud yet.")
     for name in files:
-        pieces_of_file = await _pieces(call, bucket, name)
+        pieces_of_file = await _pieces(call, bucket, name, Place())
         if name.endswith(".gz"):
             pieces_of_file = _unzipped(pieces_of_file)
         async for row in _rows(_lines(pieces_of_file), schema, ","):
-            yield row, f"s3://{bucket}/{name}"
+            yield Item(row, f"s3://{bucket}/{name}")
 
 
 async def _unzipped(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -33,10 +33,12 @@ class Results:
         self._store = store
         self._call = call
 
-    async def of(self, run: MapRunRow, writing: Writing | None, pending: AsyncIterator[Json]) -> str | None:
+    async def of(
+        self, run: MapRunRow, writing: Writing | None, pending: AsyncIterator[Json] | None
+    ) -> str | None:
         """The state's result as JSON text; None where it is too large. Raises StateError.
 
-        pending: the inputs of executions that never began.
+        pending: the inputs of executions that never began; None where all did.
         """
         if writing is not None and writing.bucket is not None:
             return await self._exported(run, writing, writing.bucket, pending)
@@ -53,7 +55,7 @@ class Results:
         return f"[{','.join(texts)}]"
 
     async def _exported(
-        self, run: MapRunRow, writing: Writing, bucket: str, pending: AsyncIterator[Json]
+        self, run: MapRunRow, writing: Writing, bucket: str, pending: AsyncIterator[Json] | None
     ) -> str:
         prefix = writing.prefix.strip("/")
         folder = f"{prefix}/{run.arn.rpartition(':')[2]}" if prefix else run.arn.rpartition(":")[2]
@@ -94,7 +96,9 @@ class Results:
         await asyncio.sleep(0)
 
 
-async def _waiting(pending: AsyncIterator[Json]) -> AsyncIterator[str]:
+async def _waiting(pending: AsyncIterator[Json] | None) -> AsyncIterator[str]:
+    if pending is None:
+        return
     async for given in pending:
         yield dumps({"Input": given.text, "InputDetails": {"Included": True}, "Status": "PENDING"})
 

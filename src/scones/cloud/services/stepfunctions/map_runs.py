@@ -8,6 +8,7 @@ for it; executions that outlive their run are stopped by the next start.
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from scones.cloud.asl.distributed import Batching, MapRunPlan
@@ -18,7 +19,7 @@ from scones.cloud.asl.machine import Machine
 from scones.cloud.ports import Call, Clock, Ids, Spawn
 from scones.cloud.state.db import Database
 
-from .item_reader import read_items
+from .item_reader import Place, read_items
 from .map_results import Results
 from .map_store import MapRunRow, MapRunStore
 from .records import ExecutionRow, MachineRow
@@ -105,6 +106,16 @@ class MapRuns:
             await asyncio.sleep(0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """What one execution is given."""
+
+    input: Json
+    items: int
+    key: str | None
+    """Of the last item, where the items are a listing."""
+
+
 class MapRun:
     """One map run, driven by one task."""
 
@@ -114,6 +125,7 @@ class MapRun:
         self._invoke = invoke
         self._plan = MapRunPlan.of(invoke.parameters)
         self._machine = machine
+        self._place = Place()
         self._news = asyncio.Event()
         self._stopped = False
         parent = runs.store.execution_by_id(row.execution)
@@ -170,7 +182,7 @@ class MapRun:
         if self._stopped:
             return None
         self._check_tolerance()
-        output = await self._results().of(self.row, self._plan.writing, self._pending())
+        output = await self._results().of(self.row, self._plan.writing, None)
         return Mapped(self._invoke.task, output)
 
     def _results(self) -> Results:
@@ -189,8 +201,8 @@ class MapRun:
     async def _pending(self) -> AsyncIterator[Json]:
         """The inputs of the executions that were not begun, as far as they can be read."""
         try:
-            async for given, _ in self._inputs():
-                yield given
+            async for execution in self._inputs():
+                yield execution.input
         except StateError:
             return
 
@@ -199,9 +211,9 @@ class MapRun:
     async def _begin_all(self) -> None:
         if self._plan.reading is None:
             self._counted(len(self._machine.mapped_items(self._invoke.task)))
-        held: list[tuple[Json, int]] = []
-        async for given, items in self._inputs():
-            held.append((given, items))
+        held: list[_Input] = []
+        async for execution in self._inputs():
+            held.append(execution)
             if len(held) >= min(_BATCH, self._limit()):
                 await self._begin(held)
                 held = []
@@ -220,7 +232,7 @@ class MapRun:
     def _limit(self) -> int:
         return min(self.row.max_concurrency or _MOST_AT_ONCE, _MOST_AT_ONCE)
 
-    async def _begin(self, held: list[tuple[Json, int]]) -> None:
+    async def _begin(self, held: list[_Input]) -> None:
         """Begin executions as places become free, many in one commit."""
         while held and not self._stopped:
             self._check_tolerance()
@@ -231,20 +243,21 @@ class MapRun:
             now, held = held[:free], held[free:]
             self._check_sizes(now)
             with self._runs.db.transaction():
-                for given, items in now:
-                    self._begin_one(given, items)
+                for execution in now:
+                    self._begin_one(execution)
+                self._runs.rows.set_place(self.row.id, self._place.etag, now[-1].key)
             await asyncio.sleep(0)
 
-    def _check_sizes(self, inputs: list[tuple[Json, int]]) -> None:
-        for number, (given, _) in enumerate(inputs):
-            if too_large(given.text):
+    def _check_sizes(self, inputs: list[_Input]) -> None:
+        for number, execution in enumerate(inputs):
+            if too_large(execution.input.text):
                 raise StateError(
                     "States.DataLimitExceeded",
                     f"The input of child execution {self._begun + number} of the state '{self.row.state}'"
                     " has a size exceeding the maximum number of bytes service limit.",
                 )
 
-    def _begin_one(self, given: Json, items: int) -> None:
+    def _begin_one(self, execution: _Input) -> None:
         runs, parent, machine = self._runs, self._parent, self._parent_machine
         name = runs.ids.uuid()
         kind, suffix = ("express", f":{runs.ids.uuid()}") if self.row.express else ("execution", "")
@@ -254,16 +267,16 @@ class MapRun:
             name=name,
             machine=machine.id,
             revision=parent.revision,
-            input=given.text,
+            input=execution.input.text,
             started_ms=milliseconds(runs.clock.now()),
             seed=runs.ids.token(32),
             trace_header=parent.trace_header,
             map_run=self.row.id,
             child=self._begun,
-            items=items,
+            items=execution.items,
         )
         self._begun += 1
-        self._read += items
+        self._read += execution.items
         self._running += 1
         runs.host.begin(child, machine)
 
@@ -293,35 +306,34 @@ class MapRun:
 
     # The items ------------------------------------------------------------------------------------
 
-    async def _inputs(self) -> AsyncIterator[tuple[Json, int]]:
-        """(input, how many items it holds) of each execution that has not begun yet."""
-        items = self._items()
+    async def _inputs(self) -> AsyncIterator[_Input]:
+        """What each execution that has not begun yet is given."""
         batching = self._plan.batching
         if batching is None:
-            async for item in items:
-                yield item, 1
+            async for item in self._items():
+                yield item
             return
         held = _Batch(batching)
-        async for item in items:
+        async for item in self._items():
             if held.full(item):
-                yield held.input(), len(held)
+                yield held.input()
                 held = _Batch(batching)
             held.add(item)
         if len(held):
-            yield held.input(), len(held)
+            yield held.input()
 
-    async def _items(self) -> AsyncIterator[Json]:
+    async def _items(self) -> AsyncIterator[_Input]:
         """What the ItemSelector makes of each item, from the first that no execution has."""
-        done, index = self._read, 0
+        task, index = self._invoke.task, self._read
         select = self._machine.item_input
         if self._plan.reading is None:
-            for index, item in enumerate(self._machine.mapped_items(self._invoke.task)):
-                if index >= done:
-                    yield select(self._invoke.task, index, item, None)
+            for number, item in enumerate(self._machine.mapped_items(task)[index:], index):
+                yield _Input(select(task, number, item, None), 1, None)
             return
-        async for item, source in read_items(self._runs.call, self._plan.reading):
-            if index >= done:
-                yield select(self._invoke.task, index, item, source)
+        row = self._runs.rows.by_id(self.row.id)
+        self._place = Place(row.etag, row.last_key)
+        async for read in read_items(self._runs.call, self._plan.reading, self._place, index):
+            yield _Input(select(task, index, read.value, read.source), 1, read.key)
             index += 1
 
 
@@ -330,28 +342,29 @@ class _Batch:
 
     def __init__(self, batching: Batching) -> None:
         self._batching = batching
-        self._items: list[Json] = []
-        self._size = len(self._text(""))
+        self._items: list[_Input] = []
+        self._size = len(self._text("").encode())
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def full(self, item: Json) -> bool:
+    def full(self, item: _Input) -> bool:
         """Whether the batch must go before the item."""
         if not self._items:
             return False
         most = self._batching.max_items
-        size = self._size + len(item.text.encode()) + 1
+        size = self._size + len(item.input.text.encode()) + 1
         return bool(most and len(self._items) >= most) or size > self._batching.max_bytes
 
-    def add(self, item: Json) -> None:
+    def add(self, item: _Input) -> None:
         self._items.append(item)
-        self._size += len(item.text.encode()) + 1
+        self._size += len(item.input.text.encode()) + 1
 
     def _text(self, items: str) -> str:
         given = self._batching.batch_input
         first = "" if given is None else f'"BatchInput":{dumps(given)},'
         return f'{{{first}"Items":[{items}]}}'
 
-    def input(self) -> Json:
-        return Json(text=self._text(",".join(item.text for item in self._items)))
+    def input(self) -> _Input:
+        text = self._text(",".join(item.input.text for item in self._items))
+        return _Input(Json(text=text), len(self._items), self._items[-1].key)

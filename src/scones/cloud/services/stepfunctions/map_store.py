@@ -29,6 +29,8 @@ class MapRunRow:
     tolerated_count: int | None
     tolerated_percentage: float | None
     items: int | None
+    etag: str | None
+    last_key: str | None
     started_ms: int
     stopped_ms: int | None
 
@@ -118,6 +120,10 @@ class MapRunStore:
 
     def set_items(self, id_: int, items: int) -> None:
         self._db.execute("UPDATE sfn_map_runs SET items = ? WHERE id = ?", (items, id_))
+
+    def set_place(self, id_: int, etag: str | None, last_key: str | None) -> None:
+        """How far the items have been read, in the transaction that begins executions for them."""
+        self._db.execute("UPDATE sfn_map_runs SET etag = ?, last_key = ? WHERE id = ?", (etag, last_key, id_))
 
     def set_limits(self, id_: int, max_concurrency: int, count: int | None, percentage: float | None) -> None:
         self._db.execute(

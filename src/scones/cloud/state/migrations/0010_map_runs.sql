@@ -11,6 +11,8 @@ CREATE TABLE sfn_map_runs (
     tolerated_count INTEGER,
     tolerated_percentage REAL,
     items INTEGER,                  -- how many there are, once that is known
+    etag TEXT,                      -- of the object the items are read from
+    last_key TEXT,                  -- of a listing: the last one that an execution was given
     started_ms INTEGER NOT NULL,
     stopped_ms INTEGER,
     UNIQUE (execution, task)
