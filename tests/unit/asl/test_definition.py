@@ -111,8 +111,22 @@ def test_a_broken_definition_is_refused_in_these_words(definition: Any, message:
     ("definition", "feature"),
     [
         (
-            one({"Type": "Map", "End": True, "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED"}}}),
-            "A Map of Mode 'DISTRIBUTED'",
+            one(
+                {
+                    "Type": "Map",
+                    "End": True,
+                    "ItemProcessor": {
+                        "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+                        "StartAt": "P",
+                        "States": {"P": {"Type": "Pass", "End": True}},
+                    },
+                    "ItemReader": {
+                        "Resource": "arn:aws:states:::s3:getObject",
+                        "ReaderConfig": {"InputType": "PARQUET"},
+                    },
+                }
+            ),
+            "An ItemReader of Parquet files",
         ),
         (
             one({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.sync", "End": True}),

@@ -5,14 +5,16 @@ Codes and wordings are AWS's where they are known. What this interpreter lacks i
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from .choice import Predicate, Rule, RuleError, compile_condition
+from .distribution import allow_fields, read_distribution, read_tolerance
 from .failures import DefinitionError, Diagnostic
-from .fields import DISTRIBUTED, JSONATA_FIELDS, JSONPATH_FIELDS
+from .fields import JSONATA_FIELDS, JSONPATH_FIELDS
 from .jackson import complaint, source
-from .jsontext import loads
+from .jsontext import dumps, loads
 from .program import (
     Block,
     ChoiceState,
@@ -31,7 +33,7 @@ from .resources import read_resource
 from .retry import Catcher, Retrier
 from .timestamps import instant_ms
 
-__all__ = ["compile_definition"]
+__all__ = ["compile_definition", "compile_processor", "processor_text"]
 
 LONGEST_TEXT = 1_048_576
 LONGEST_TIMEOUT_S = 99_999_999
@@ -48,6 +50,42 @@ def compile_definition(text: str) -> Program:
     if diagnostics or program is None:
         raise DefinitionError(diagnostics)
     return program
+
+
+@lru_cache(maxsize=256)
+def compile_processor(text: str, name: str) -> Program:
+    """The item processor of a Map in a definition that compiles, as a program of its own."""
+    program = compile_definition(text)
+    state = _find_map(program.root, name)
+    assert state is not None
+    return replace(program, root=state.processor, timeout_s=None)
+
+
+def processor_text(text: str, name: str) -> str:
+    """The item processor of a Map as a definition of its own, as it is written."""
+    waiting: list[Any] = [loads(text)]
+    while waiting:
+        for state, written in waiting.pop().get("States", {}).items():
+            processor = written.get("ItemProcessor", written.get("Iterator"))
+            if state == name:
+                return dumps({field: processor[field] for field in processor if field != "ProcessorConfig"})
+            waiting += [*written.get("Branches", ()), *([processor] if processor else ())]
+    raise ValueError(f"no Map is named {name}")
+
+
+def _find_map(block: Block, name: str) -> MapState | None:
+    for state in block.states.values():
+        if isinstance(state, MapState) and state.name == name:
+            return state
+        inner: tuple[Block, ...] = ()
+        if isinstance(state, MapState):
+            inner = (state.processor,)
+        elif isinstance(state, ParallelState):
+            inner = state.branches
+        for nested in inner:
+            if found := _find_map(nested, name):
+                return found
+    return None
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -114,6 +152,7 @@ class _Blocks:
         self._jsonata = jsonata
         """The machine's own language, which a state has unless it names another."""
         self._names: set[str] = set()
+        self._labels: set[str] = set()
 
     def read(self, reader: Reader, depth: int) -> Block | None:
         missing = [name for name in ("States", "StartAt") if name not in reader]
@@ -154,13 +193,12 @@ class _Blocks:
         if self._jsonata and not reader.jsonata:
             reader.wrong("'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine")
             return None
-        if kind == "Map" and self._distributed(reader):
-            return None
+        if kind == "Map":
+            allow_fields(reader)
+            return self._map(reader, name, depth)
         reader.allow((JSONATA_FIELDS if reader.jsonata else JSONPATH_FIELDS)[kind])
         if kind == "Parallel":
             return self._parallel(reader, name, depth)
-        if kind == "Map":
-            return self._map(reader, name, depth)
         return _READERS[kind](reader, name)
 
     def _parallel(self, reader: Reader, name: str, depth: int) -> State | None:
@@ -183,29 +221,6 @@ class _Blocks:
         inner.allow({"StartAt", "States", "Comment", "ProcessorConfig", "QueryLanguage"})
         return self.read(inner, depth + 1)
 
-    def _distributed(self, reader: Reader) -> bool:
-        """Whether the Map is distributed, which is said in a diagnostic."""
-        field = "ItemProcessor" if "ItemProcessor" in reader else "Iterator"
-        processor = reader.fields.get(field)
-        config = processor.get("ProcessorConfig", {}) if isinstance(processor, dict) else {}
-        mode = config.get("Mode", "INLINE") if isinstance(config, dict) else None
-        if mode == "DISTRIBUTED":
-            reader.unsupported("A Map of Mode 'DISTRIBUTED'", f"{field}/ProcessorConfig/Mode")
-            return True
-        if mode != "INLINE":
-            reader.wrong(
-                "The field 'Mode' should have one of these values: [INLINE, DISTRIBUTED]",
-                f"{field}/ProcessorConfig",
-            )
-        foreign = [
-            name
-            for name in DISTRIBUTED
-            if name in reader and not (reader.jsonata and name in JSONATA_FIELDS["Map"])
-        ]
-        for name in foreign:
-            reader.unsupported(f"The field '{name}' of a distributed Map", name)
-        return bool(foreign)
-
     def _map(self, reader: Reader, name: str, depth: int) -> State | None:
         reader.at_most_one("ItemProcessor", "Iterator")
         reader.at_most_one("ItemSelector", "Parameters")
@@ -215,6 +230,7 @@ class _Blocks:
             return None
         processor = self._nested(reader, field, reader.fields[field], depth)
         selector = "Parameters" if "Parameters" in reader else "ItemSelector"
+        distribution = read_distribution(reader, self._labels)
         if processor is None:
             return None
         return MapState(
@@ -225,6 +241,8 @@ class _Blocks:
             items=reader.payload("Items"),
             max_concurrency=reader.integer("MaxConcurrency", 0, 2**31 - 1) or 0,
             max_concurrency_path=reader.query("MaxConcurrency") or reader.path("MaxConcurrencyPath"),
+            **read_tolerance(reader),
+            distribution=distribution,
         )
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from . import states
+from . import distributed, states
 from .failures import DataError, StateError
 from .jsontext import Json, dumps, join
 from .program import MapState, ParallelState
@@ -12,7 +12,7 @@ from .scope import Fan, Scope, Visit
 if TYPE_CHECKING:
     from .machine import Machine
 
-__all__ = ["begin_map", "begin_parallel", "inner_failed", "inner_succeeded"]
+__all__ = ["begin_map", "begin_parallel", "concurrency", "inner_failed", "inner_succeeded", "items"]
 
 _INLINE_CONCURRENCY = 40
 _ABORTABLE = ("Task", "Wait", "Parallel", "Map")
@@ -33,30 +33,46 @@ def begin_parallel(machine: "Machine", visit: Visit) -> None:
 def begin_map(machine: "Machine", visit: Visit) -> None:
     state, scope = visit.state, visit.scope
     assert isinstance(state, MapState)
-    items = _items(machine, visit, state)
-    if not isinstance(items, list):
-        path = state.items_path.text.replace("$$", "$", 1)  # as recorded
-        raise DataError(f'Reference path "{path}" must point to array.')
-    machine.note("afterItemsPath", Json(items))
-    limit = _concurrency(machine, visit, state)
-    machine.note("maxConcurrency", limit)
-    scope.last = machine.emit("MapStateStarted", scope.last, "mapStateStarted", length=len(items))
-    fan = visit.fan = Fan(visit, items, scope.last, min(limit or _INLINE_CONCURRENCY, _INLINE_CONCURRENCY))
-    if not items and not machine.mocked:
+    if state.distribution is not None:
+        distributed.begin(machine, visit)
+        return
+    given = items(machine, visit, state)
+    limit = concurrency(machine, visit, state)
+    scope.last = machine.emit("MapStateStarted", scope.last, "mapStateStarted", length=len(given))
+    distributed.tolerance(machine, visit, state)
+    fan = visit.fan = Fan(visit, given, scope.last, min(limit or _INLINE_CONCURRENCY, _INLINE_CONCURRENCY))
+    if not given and not machine.mocked:
         _map_succeeded(machine, fan, fan.started_id)
     try:
-        while len(fan.live) < fan.limit and fan.opened < len(items):
+        while len(fan.live) < fan.limit and fan.opened < len(given):
             _open_iteration(machine, fan, fan.started_id)
     except StateError as failure:
         _give_up(machine, fan, failure, fan.started_id)
 
 
-def _items(machine: "Machine", visit: Visit, state: MapState) -> Any:
+def items(machine: "Machine", visit: Visit, state: MapState) -> list[Any]:
+    """The items of a Map that no reader brings. Raises DataError."""
+    given = _given_items(machine, visit, state)
+    if not isinstance(given, list):
+        path = state.items_path.text.replace("$$", "$", 1)  # as recorded
+        raise DataError(f'Reference path "{path}" must point to array.')
+    machine.note("afterItemsPath", Json(given))
+    return given
+
+
+def _given_items(machine: "Machine", visit: Visit, state: MapState) -> Any:
     if state.items is None:
         return states.resolve(machine, visit, state.items_path)
     view = states.environment(machine, visit, visit.input.value)
     whole = state.items.value
     return whole.expect("array", view) if isinstance(whole, Query) else state.items.evaluate(view)
+
+
+def concurrency(machine: "Machine", visit: Visit, state: MapState) -> int:
+    """How many items at once; 0 for as many as there may be. Raises DataError."""
+    limit = _concurrency(machine, visit, state)
+    machine.note("maxConcurrency", limit)
+    return limit
 
 
 def _concurrency(machine: "Machine", visit: Visit, state: MapState) -> int:
@@ -171,6 +187,8 @@ def _abort_visit(machine: "Machine", inner: Scope, cause: int) -> None:
     for nested in visit.fan.live if visit.fan else []:
         _abort(machine, nested, cause)
     machine.cancel_timer(visit)
+    if visit.task is not None and visit.state.type == "Map":
+        machine.emit("MapRunAborted", cause)
     machine.cancel_task(visit)
     kind: Any = visit.state.type
     if kind in _ABORTABLE:

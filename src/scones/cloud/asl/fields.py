@@ -8,7 +8,7 @@ _PATHS = {"InputPath", "OutputPath"}
 _WORK = {"Retry", "Catch"}
 _RESULT = {"ResultSelector", "ResultPath"}
 _TOLERATED = {"ToleratedFailureCount", "ToleratedFailurePercentage"}
-"""An inline Map has them too, without effect, as recorded."""
+"""An inline Map has them too; they are evaluated, but have no effect, as recorded."""
 
 JSONPATH_FIELDS = {
     "Task": _COMMON | _FLOW | _PATHS | _WORK | _RESULT
@@ -17,7 +17,8 @@ JSONPATH_FIELDS = {
     "Parallel": _COMMON | _FLOW | _PATHS | _WORK | _RESULT | {"Branches", "Parameters"},
     "Map": _COMMON | _FLOW | _PATHS | _WORK | _RESULT
     | {"ItemProcessor", "Iterator", "ItemsPath", "ItemSelector", "Parameters"}
-    | {"MaxConcurrency", "MaxConcurrencyPath"},
+    | {"MaxConcurrency", "MaxConcurrencyPath"}
+    | _TOLERATED | {"ToleratedFailureCountPath", "ToleratedFailurePercentagePath"},
     "Pass": _COMMON | _FLOW | _PATHS | {"Result", "ResultPath", "Parameters"},
     "Wait": _COMMON | _FLOW | _PATHS | {"Seconds", "Timestamp", "SecondsPath", "TimestampPath"},
     "Choice": _COMMON | _PATHS | {"Choices", "Default", "Assign"},
@@ -38,14 +39,5 @@ JSONATA_FIELDS = {
     "Fail": _COMMON | {"Error", "Cause"},
 }  # fmt: skip
 
-DISTRIBUTED = (
-    "ItemReader",
-    "ItemBatcher",
-    "ResultWriter",
-    "Label",
-    "ToleratedFailureCount",
-    "ToleratedFailureCountPath",
-    "ToleratedFailurePercentage",
-    "ToleratedFailurePercentagePath",
-)
-"""Fields that only a distributed Map acts upon."""
+DISTRIBUTED = {"ItemReader", "ItemBatcher", "ResultWriter", "Label"}
+"""Fields of a distributed Map alone."""

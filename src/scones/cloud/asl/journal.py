@@ -18,6 +18,7 @@ __all__ = [
     "Finish",
     "Fired",
     "Invoke",
+    "Mapped",
     "Missing",
     "Queued",
     "SetTimer",
@@ -98,6 +99,15 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class Mapped:
+    """A map run has done with its items; no event tells the result."""
+
+    task: int
+    output: str | None
+    """JSON text; None where it is too large for a state."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fired:
     """A timer's instant has come."""
 
@@ -112,7 +122,9 @@ class Aborted:
     cause: str | None
 
 
-Stimulus = Started | Succeeded | Failed | Submitted | Beat | Queued | Missing | Taken | Fired | Aborted
+Stimulus = (
+    Started | Succeeded | Failed | Submitted | Beat | Queued | Missing | Taken | Mapped | Fired | Aborted
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +218,8 @@ def _encode(stimulus: Stimulus) -> tuple[Any, ...]:
             return ("missing", task)
         case Taken(task):
             return ("taken", task)
+        case Mapped(task, output):
+            return ("mapped", [task, output])
         case Fired(timer):
             return ("fired", timer)
         case Aborted():
@@ -226,7 +240,7 @@ def _details(event: Event | None) -> dict[str, Any]:
     return {}
 
 
-def _decode(kind: str, subject: int, details: dict[str, Any]) -> Stimulus:
+def _decode(kind: str, subject: Any, details: dict[str, Any]) -> Stimulus:
     if kind == "started":
         return Started()
     if kind == "succeeded":
@@ -243,6 +257,9 @@ def _decode(kind: str, subject: int, details: dict[str, Any]) -> Stimulus:
         return Missing(subject)
     if kind == "taken":
         return Taken(subject, details.get("workerName"))
+    if kind == "mapped":
+        task, output = subject
+        return Mapped(task, output)
     if kind == "fired":
         return Fired(subject)
     return Aborted(details.get("error"), details.get("cause"))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import activities, states
+from . import activities, distributed, states
 from .failures import StateError
 from .journal import (
     Aborted,
@@ -27,6 +27,7 @@ from .journal import (
     Finish,
     Fired,
     Invoke,
+    Mapped,
     Missing,
     Queued,
     SetTimer,
@@ -163,6 +164,8 @@ class Machine:
                 return self._answered(task, lambda visit: activities.missing(self, visit))
             case Taken(task, worker):
                 return self._moved(task, "queued", "taken", activities.taken, worker)
+            case Mapped(task, result):
+                return self._answered(task, lambda visit: distributed.succeeded(self, visit, result))
             case Fired(timer):
                 return self._fired(timer)
             case Aborted(error, cause):
@@ -220,6 +223,16 @@ class Machine:
     def waits_for(self, task: int) -> bool:
         """Whether a task is under way that an answer would reach."""
         return self.status == "RUNNING" and task in self._tasks
+
+    def mapped_items(self, task: int) -> list[Any]:
+        """The items of the distributed Map that asked for a map run; of one with a reader, none."""
+        visit, _ = self._tasks[task]
+        return visit.items
+
+    def item_input(self, task: int, index: int, item: Any, source: str | None) -> Json:
+        """What an item of a distributed Map is given, for its ItemSelector. Raises StateError."""
+        visit, _ = self._tasks[task]
+        return distributed.item_input(self, visit, index, item, source)
 
     def next_token(self) -> str:
         """The token of the task that is about to be scheduled: its id is that of the next event."""

@@ -13,12 +13,16 @@ from .template import Expression, Template
 __all__ = [
     "Block",
     "ChoiceState",
+    "Distribution",
     "FailState",
+    "ItemBatcher",
+    "ItemReader",
     "MapState",
     "ParallelState",
     "PassState",
     "Program",
     "Resource",
+    "ResultWriter",
     "State",
     "SucceedState",
     "TaskState",
@@ -144,6 +148,56 @@ class ParallelState(WorkState):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ItemReader:
+    """Where a distributed Map finds its items in S3."""
+
+    action: str
+    """getObject or listObjectsV2."""
+    parameters: Template | None
+    input_type: str | None
+    """Of the object, or of each object listed; None where the listing's entries are the items."""
+    headers: tuple[str, ...] | None
+    """Of a CSV file; None where its first row has them."""
+    delimiter: str
+    max_items: int | None
+    max_items_path: Path | Query | None
+    pointer: tuple[str, ...]
+    """The names that lead to the array in a JSON document."""
+    flatten: bool
+    """Whether the objects listed are loaded, and what they hold are the items."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemBatcher:
+    max_items: int | None
+    max_items_path: Path | Query | None
+    max_bytes: int | None
+    max_bytes_path: Path | Query | None
+    batch_input: Template | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultWriter:
+    parameters: Template | None
+    """None: the results stay the state's own."""
+    transformation: str
+    """NONE, COMPACT or FLATTEN."""
+    lines: bool
+    """JSON Lines instead of one JSON array."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """What makes a Map distributed: each item, or batch of items, is an execution of its own."""
+
+    label: str | None
+    express: bool
+    reader: ItemReader | None
+    batcher: ItemBatcher | None
+    writer: ResultWriter | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MapState(WorkState):
     """`parameters` is the ItemSelector, evaluated once per item."""
 
@@ -153,6 +207,12 @@ class MapState(WorkState):
     """JSONata only; without it the input is the array."""
     max_concurrency: int
     max_concurrency_path: Path | Query | None
+    tolerated_count: int | None
+    tolerated_count_path: Path | Query | None
+    tolerated_percentage: float | None
+    tolerated_percentage_path: Path | Query | None
+    distribution: Distribution | None = None
+    """None for an inline Map."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

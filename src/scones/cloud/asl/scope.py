@@ -33,7 +33,7 @@ class Visit:
     """One stay in one state, retries included."""
 
     __slots__ = (
-        "attempts", "effective", "entered_id", "entered_ms", "fan", "heartbeat", "input", "limits",
+        "attempts", "effective", "entered_id", "entered_ms", "fan", "heartbeat", "input", "items", "limits",
         "previous_id", "retries", "scope", "state", "task", "timer", "token",
     )  # fmt: skip
 
@@ -53,6 +53,8 @@ class Visit:
         self.attempts: dict[int, int] = {}
         """Retries used, by the retrier's position."""
         self.fan: Fan | None = None
+        self.items: list[Any] = []
+        """Of a distributed Map that no reader serves."""
         self.task: int | None = None
         self.timer: int | None = None
         self.heartbeat: tuple[int, int] | None = None

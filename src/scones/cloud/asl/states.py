@@ -6,7 +6,7 @@ Functions over a Machine; the previousEventId of each event is the causal parent
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import activities, fans
+from . import activities, distributed, fans
 from .choice import Rule
 from .durations import due_ms, limits
 from .environment import Environment
@@ -33,7 +33,22 @@ from .timestamps import iso
 if TYPE_CHECKING:
     from .machine import Machine
 
-__all__ = ["complete", "enter", "fail", "failed", "perform", "submitted", "succeeded", "timer_fired"]
+__all__ = [
+    "check_size",
+    "complete",
+    "context_object",
+    "data_limit",
+    "enter",
+    "environment",
+    "fail",
+    "failed",
+    "perform",
+    "placed_cause",
+    "resolve",
+    "submitted",
+    "succeeded",
+    "timer_fired",
+]
 
 _LONGEST_WAIT_S = 2**31
 _TRUNCATED = {"truncated": False}
@@ -177,11 +192,16 @@ def _exit(
 def check_size(document: Json, subject: str) -> None:
     """Raises States.DataLimitExceeded, naming the state or task."""
     if too_large(document.text):
-        raise StateError(
-            "States.DataLimitExceeded",
-            f"The state/task '{subject}' returned a result with a size exceeding"
-            " the maximum number of bytes service limit.",
-        )
+        raise data_limit(subject)
+
+
+def data_limit(subject: str) -> StateError:
+    """The failure of a state or task whose result is too large."""
+    return StateError(
+        "States.DataLimitExceeded",
+        f"The state/task '{subject}' returned a result with a size exceeding"
+        " the maximum number of bytes service limit.",
+    )
 
 
 # Failing ------------------------------------------------------------------------------------------
@@ -220,11 +240,18 @@ def _placed(machine: "Machine", visit: Visit, failure: StateError) -> StateError
     """The failure with its place before the cause; one of an expression has an event of its own."""
     if not failure.wrapped:
         return failure
-    place = f"the state '{visit.state.name}' (entered at the event id #{visit.entered_id})"
-    placed = StateError(failure.error, f"An error occurred while executing {place}. {failure.cause}")
+    placed = StateError(failure.error, placed_cause(visit, failure))
     if isinstance(failure, QueryEvaluationError):
         _evaluation_failed(machine, visit, failure, placed)
     return placed
+
+
+def placed_cause(visit: Visit, failure: StateError) -> str | None:
+    """The cause, with the state before it where that is the machine's to say."""
+    if not failure.wrapped:
+        return failure.cause
+    place = f"the state '{visit.state.name}' (entered at the event id #{visit.entered_id})"
+    return f"An error occurred while executing {place}. {failure.cause}"
 
 
 def _evaluation_failed(
@@ -288,7 +315,7 @@ def environment(
     """item: the (index, value) that an ItemSelector sees. given: more of `$states`."""
     return Environment(
         root,
-        lambda: _context(machine, visit, item),
+        lambda: context_object(machine, visit, item and {"Index": item[0], "Value": item[1]}),
         visit.scope.variables,
         machine.draw,
         machine.now_ms,
@@ -297,7 +324,8 @@ def environment(
     )
 
 
-def _context(machine: "Machine", visit: Visit, item: Any) -> dict[str, Any]:
+def context_object(machine: "Machine", visit: Visit, item: dict[str, Any] | None) -> dict[str, Any]:
+    """What `$$` is; item: what it tells of the Map's item to an ItemSelector."""
     if machine.context is not None:
         return machine.context
     execution = machine.execution
@@ -319,16 +347,16 @@ def _context(machine: "Machine", visit: Visit, item: Any) -> dict[str, Any]:
     if visit.token:
         context["Task"] = {"Token": visit.token}
     if item := item or _enclosing_item(visit.scope):
-        context["Map"] = {"Item": {"Index": item[0], "Value": item[1]}}
+        context["Map"] = {"Item": item}
     return machine.told(context)
 
 
-def _enclosing_item(scope: Scope) -> Any:
+def _enclosing_item(scope: Scope) -> dict[str, Any] | None:
     """The item of the innermost Map around the state."""
     inner: Scope | None = scope
     while inner is not None and inner.fan is not None:
         if inner.fan.visit.state.type == "Map":
-            return inner.index, inner.item
+            return {"Index": inner.index, "Value": inner.item}
         inner = inner.fan.visit.scope
     return None
 
@@ -499,6 +527,9 @@ def succeeded(machine: "Machine", visit: Visit, output: str) -> None:
 
 
 def failed(machine: "Machine", visit: Visit, failure: StateError) -> None:
+    if visit.state.type == "Map":
+        distributed.failed(machine, visit, failure)
+        return
     _task_event(machine, visit, "Failed", error=failure.error, cause=failure.cause)
     machine.queue(visit.scope, fail, machine, visit, failure)
 

@@ -7,6 +7,8 @@ from scones.cloud.state.db import Database
 from .activities import Activities
 from .executions import Executions
 from .machines import StateMachines
+from .map_run_api import MapRunOperations
+from .map_store import MapRunStore
 from .runner import Runner
 from .store import Store
 from .tags import Tags
@@ -43,7 +45,8 @@ class StepFunctions:
             region=settings.region,
         )
         machines = StateMachines(store=store, clock=clock, ids=ids)
-        executions = Executions(store=store, runner=self._runner, clock=clock, ids=ids)
+        map_runs = MapRunStore(db)
+        executions = Executions(store=store, map_runs=map_runs, runner=self._runner, clock=clock, ids=ids)
         versions = Versions(store=store, clock=clock)
         tokens = TaskTokens(store=store, runner=self._runner)
         activities = Activities(store=store, runner=self._runner, clock=clock)
@@ -55,6 +58,7 @@ class StepFunctions:
             tags,
             versions,
             executions,
+            MapRunOperations(store=store, map_runs=map_runs, runner=self._runner),
             activities,
             tokens,
             tested,

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from scones.cloud.asl.definition import processor_text
 from scones.cloud.asl.jackson import complaint
 from scones.cloud.asl.journal import Event
 from scones.cloud.asl.jsontext import LIMIT_BYTES, loads
@@ -11,6 +12,9 @@ from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Clock, Context, Ids, Wire
 
 from .machines import check_active, find_machine, machine_fields, no_machine
+from .map_results import child_machine_arn
+from .map_run_api import find_map_run
+from .map_store import MapRunStore
 from .paging import decode_token, encode_token, page
 from .records import (
     ExecutionRow,
@@ -32,8 +36,11 @@ _FAR = 2**62
 
 
 class Executions:
-    def __init__(self, *, store: Store, runner: Runner, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, *, store: Store, map_runs: MapRunStore, runner: Runner, clock: Clock, ids: Ids
+    ) -> None:
         self._store = store
+        self._map_runs = map_runs
         self._runner = runner
         self._clock = clock
         self._ids = ids
@@ -129,7 +136,7 @@ class Executions:
         redrivable = row.status in ("FAILED", "TIMED_OUT", "ABORTED")
         reply: Wire = {
             "executionArn": row.arn,
-            **_origin(row, self._store.machine_by_id(row.machine).arn),
+            **_origin(row, self._machine_arn(row)),
             "name": row.name,
             "status": row.status,
             "startDate": moment(row.started_ms),
@@ -138,6 +145,8 @@ class Executions:
         }
         if not redrivable:
             reply["redriveStatusReason"] = f"Execution is {row.status} and cannot be redriven"
+        if row.map_run is not None:
+            reply["mapRunArn"] = self._map_runs.by_id(row.map_run).arn
         if row.stopped_ms is not None:
             reply["stopDate"] = moment(row.stopped_ms)
         if request.get("includedData") != "METADATA_ONLY":
@@ -157,13 +166,25 @@ class Executions:
         row = self._find(request["executionArn"])
         machine, revision = self._store.machine_by_id(row.machine), self._store.revision(row.revision)
         fields = machine_fields(machine, revision, request.get("includedData"))
-        return fields | {"updateDate": moment(revision.created_ms)}
+        fields["updateDate"] = moment(revision.created_ms)
+        if row.map_run is None:
+            return fields
+        run = self._map_runs.by_id(row.map_run)
+        if "definition" in fields:
+            fields["definition"] = processor_text(revision.definition, run.state)
+        fields |= {"mapRunArn": run.arn, "label": run.label, "name": f"{machine.name}/{run.label}"}
+        return fields | {"stateMachineArn": child_machine_arn(row)}
+
+    def _machine_arn(self, row: ExecutionRow) -> str:
+        if row.map_run is not None:
+            return child_machine_arn(row)
+        return self._store.machine_by_id(row.machine).arn
 
     def list_executions(self, request: Wire, context: Context) -> Wire:
-        if "mapRunArn" in request:
-            raise ServiceError("ResourceNotFound", "Map runs are not supported yet")
-        if "stateMachineArn" not in request:
+        if ("mapRunArn" in request) == ("stateMachineArn" in request):
             raise ServiceError("ValidationException", "Either stateMachineArn or mapRunArn must be specified")
+        if "mapRunArn" in request:
+            return self._of_map_run(request)
         parse_machine_arn(request["stateMachineArn"])
         arn, qualifier = split_qualifier(request["stateMachineArn"])
         machine = find_machine(self._store, arn)
@@ -183,6 +204,20 @@ class Executions:
             alias=qualifier if qualifier and version is None else None,
         )
         return page("executions", rows, limit, lambda row: _listed(row, machine.arn), lambda row: row.id)
+
+    def _of_map_run(self, request: Wire) -> Wire:
+        """The executions that a map run began; of EXPRESS ones, none can be listed."""
+        run = find_map_run(self._map_runs, request["mapRunArn"])
+        limit = request.get("maxResults") or 100
+        before = decode_token(request, _FAR)
+        if run.express or request.get("redriveFilter") == "REDRIVEN":
+            return {"executions": []}
+        rows = self._map_runs.listed(run.id, before, limit + 1, request.get("statusFilter"))
+
+        def show(row: ExecutionRow) -> Wire:
+            return _listed(row, child_machine_arn(row)) | {"mapRunArn": run.arn, "itemCount": row.items}
+
+        return page("executions", rows, limit, show, lambda row: row.id)
 
     def get_execution_history(self, request: Wire, context: Context) -> Wire:
         row = self._find(request["executionArn"])

@@ -15,7 +15,7 @@ _PREFIX = "Express state machine does not support"
 
 def definition_problems(definition: str, type_: str) -> list[Diagnostic]:
     """Why a machine of this type cannot have this definition; empty where it can."""
-    forbidden = list(_forbidden(definition)) if type_ == "EXPRESS" else []
+    forbidden = list(_forbidden(definition, type_))
     places = {diagnostic.location for diagnostic in forbidden}
     try:
         compile_definition(definition)
@@ -24,16 +24,27 @@ def definition_problems(definition: str, type_: str) -> list[Diagnostic]:
     return forbidden
 
 
-def _forbidden(definition: str) -> Iterator[Diagnostic]:
+def _forbidden(definition: str, type_: str) -> Iterator[Diagnostic]:
     try:
         value = loads(definition)
     except ValueError:
         return
-    for place, state in _states(value, ""):
+    for place, state, express in _states(value, "", express=type_ == "EXPRESS"):
+        if not express:
+            continue
         resource = state.get("Resource")
         reason = _refused(resource) if isinstance(resource, str) else None
         if reason and state.get("Type") == "Task":
             yield Diagnostic(SCHEMA, reason, f"{place}/Resource")
+        if state.get("Type") == "Map" and "DISTRIBUTED" in _mode(state):
+            yield Diagnostic(SCHEMA, f"{_PREFIX} a Map state of Mode 'DISTRIBUTED'", place)
+
+
+def _mode(state: dict[str, Any]) -> tuple[Any, Any]:
+    """(Mode, ExecutionType) of a Map's processor, as written."""
+    processor = state.get("ItemProcessor", state.get("Iterator"))
+    config = processor.get("ProcessorConfig") if isinstance(processor, dict) else None
+    return (config.get("Mode"), config.get("ExecutionType")) if isinstance(config, dict) else (None, None)
 
 
 def _refused(resource: str) -> str | None:
@@ -47,16 +58,17 @@ def _refused(resource: str) -> str | None:
     return None
 
 
-def _states(block: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every state of a block and of the blocks inside it, with its location."""
+def _states(block: Any, place: str, *, express: bool) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """(location, state, whether it runs in an EXPRESS execution) of a block and the blocks inside it."""
     states = block.get("States") if isinstance(block, dict) else None
     for name, state in (states if isinstance(states, dict) else {}).items():
         if not isinstance(state, dict):
             continue
         here = f"{place}/States/{name}"
-        yield here, state
+        yield here, state, express
+        inner = express or _mode(state) == ("DISTRIBUTED", "EXPRESS")
         for field in ("ItemProcessor", "Iterator"):
-            yield from _states(state.get(field), f"{here}/{field}")
+            yield from _states(state.get(field), f"{here}/{field}", express=inner)
         branches = state.get("Branches")
         for index, branch in enumerate(branches if isinstance(branches, list) else []):
-            yield from _states(branch, f"{here}/Branches[{index}]")
+            yield from _states(branch, f"{here}/Branches[{index}]", express=express)

@@ -11,6 +11,7 @@ from scones.cloud.state.db import Row
 __all__ = [
     "EXECUTION_MOVES",
     "MACHINE_MOVES",
+    "MAP_RUN_MOVES",
     "ActivityRow",
     "AliasRow",
     "ExecutionArn",
@@ -23,6 +24,7 @@ __all__ = [
     "parse_activity_arn",
     "parse_execution_arn",
     "parse_machine_arn",
+    "parse_map_run_arn",
     "split_qualifier",
     "version_number",
 ]
@@ -35,6 +37,12 @@ EXECUTION_MOVES = {
     "ABORTED": set(),
 }
 MACHINE_MOVES: dict[str, set[str]] = {"ACTIVE": {"DELETING"}, "DELETING": set()}
+MAP_RUN_MOVES: dict[str, set[str]] = {
+    "RUNNING": {"SUCCEEDED", "FAILED", "ABORTED"},
+    "SUCCEEDED": set(),
+    "FAILED": set(),
+    "ABORTED": set(),
+}
 
 _FORBIDDEN = re.compile(r"""[\s?*<>{}\[\]"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]""")
 _ARN = re.compile(r"arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:(?P<kind>[A-Za-z]+):(?P<rest>.+)", re.DOTALL)
@@ -94,6 +102,12 @@ class ExecutionRow:
     trace_header: str | None
     version: int | None
     alias: str | None
+    map_run: int | None
+    """The map run that began it; None where a person or a task did."""
+    child: int | None
+    """Its number in the map run, from 0."""
+    items: int | None
+    """How many of the Map's items it was given."""
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -180,6 +194,11 @@ def parse_machine_arn(arn: str) -> str:
 def parse_activity_arn(arn: str) -> str:
     """The name in an activity's ARN."""
     return _parse(arn, "activity")
+
+
+def parse_map_run_arn(arn: str) -> str:
+    """The state machine, label and id in a map run's ARN."""
+    return _parse(arn, "mapRun")
 
 
 def split_qualifier(arn: str) -> tuple[str, str]:

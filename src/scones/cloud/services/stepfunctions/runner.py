@@ -13,10 +13,11 @@ import contextlib
 import hashlib
 import logging
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from email.utils import format_datetime
 
-from scones.cloud.asl.definition import compile_definition
+from scones.cloud.asl.definition import compile_definition, compile_processor
+from scones.cloud.asl.distributed import MAP_RUN
 from scones.cloud.asl.failures import RUNTIME
 from scones.cloud.asl.journal import (
     Aborted,
@@ -27,6 +28,7 @@ from scones.cloud.asl.journal import (
     Finish,
     Fired,
     Invoke,
+    Mapped,
     Missing,
     Queued,
     SetTimer,
@@ -46,6 +48,7 @@ from scones.cloud.state.db import Database
 
 from . import integrations, sagemaker_tasks
 from .activity_queue import ActivityQueue
+from .map_runs import MapRun, MapRuns
 from .records import ExecutionRow, MachineRow
 from .store import Store
 from .times import milliseconds
@@ -80,13 +83,29 @@ def _child_name(live: "_Live", invoke: Invoke) -> str:
     return str(uuid.UUID(bytes=seed[:16], version=4))
 
 
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """An execution that a map run began."""
+
+    map_run: int
+    items: int
+    express: bool
+
+    @classmethod
+    def of(cls, row: ExecutionRow) -> "_Child | None":
+        if row.map_run is None:
+            return None
+        return cls(row.map_run, row.items or 0, ":express:" in row.arn)
+
+
 class _Live:
     """A running execution in memory."""
 
-    __slots__ = ("asked", "followed", "id", "inbox", "machine", "timers", "turns")
+    __slots__ = ("asked", "child", "followed", "id", "inbox", "machine", "map_runs", "timers", "turns")
 
-    def __init__(self, id_: int, machine: Machine, turns: int) -> None:
-        self.id = id_
+    def __init__(self, row: ExecutionRow, machine: Machine, turns: int) -> None:
+        self.id = row.id
+        self.child = _Child.of(row)
         self.machine = machine
         self.turns = turns
         """Turns journaled so far."""
@@ -94,6 +113,8 @@ class _Live:
         self.timers: dict[int, asyncio.TimerHandle] = {}
         self.followed: dict[int, Invoke] = {}
         """The tasks that wait for the end of an execution or a job they began."""
+        self.map_runs: dict[int, MapRun] = {}
+        """Those that its tasks wait for."""
         self.asked: dict[int, int] = {}
         """When the tasks of a rebuilt execution were begun: another run may have asked them already."""
 
@@ -125,6 +146,7 @@ class Runner:
         self._ended: dict[int, asyncio.Event] = {}
         """For those who wait for the end of an execution."""
         self._activities = ActivityQueue()
+        self._maps = MapRuns(db=db, store=store, clock=clock, ids=ids, call=call, spawn=spawn, host=self)
         self._closed = False
 
     # From outside ---------------------------------------------------------------------------------
@@ -137,6 +159,7 @@ class Runner:
             self._resume(id_)
             if count % _BATCH == 0:
                 await asyncio.sleep(0)
+        self._spawn(self._maps.stop_orphans(), name="stepfunctions-orphans")
 
     async def close(self) -> None:
         """Stop without a trace in the journal: the next start goes on."""
@@ -150,7 +173,7 @@ class Runner:
 
     def begin(self, row: ExecutionRow, machine: MachineRow) -> None:
         """Run a new execution's first turn, in the transaction that records the execution."""
-        live = _Live(row.id, self._machine(row, machine), 0)
+        live = _Live(row, self._machine(row, machine), 0)
         commands = self._advance(live, [Started()])
         self._db.after_commit(lambda: self._adopt(live, commands))
 
@@ -214,26 +237,35 @@ class Runner:
                         asked[command.task] = stored.time_ms
         except Exception:
             _log.exception("cannot rebuild an execution", extra={"execution": row.arn})
-            self._give_up(id_)
+            self._give_up(id_, _Child.of(row))
             return None
-        live = _Live(id_, machine, turns)
+        live = _Live(row, machine, turns)
         live.asked = asked
         return live
 
+    def map_run_changed(self, id_: int) -> None:
+        """Someone has set other limits for a map run."""
+        self._maps.changed(id_)
+
     def _machine(self, row: ExecutionRow, machine: MachineRow) -> Machine:
         revision = self._store.revision(row.revision)
+        run = None if row.map_run is None else self._maps.rows.by_id(row.map_run)
+        suffix = f"/{run.label}" if run else ""
         execution = Execution(
             arn=row.arn,
             name=row.name,
             role_arn=revision.role_arn,
-            machine_arn=machine.arn,
-            machine_name=machine.name,
+            machine_arn=machine.arn + suffix,
+            machine_name=machine.name + suffix,
             region=self._region,
             input=row.input,
             seed=row.seed,
         )
-        program = compile_definition(revision.definition)
-        if machine.type == "EXPRESS":
+        if run:
+            program = compile_processor(revision.definition, run.state)
+        else:
+            program = compile_definition(revision.definition)
+        if run.express if run else machine.type == "EXPRESS":
             program = replace(program, timeout_s=min(program.timeout_s or _EXPRESS_S, _EXPRESS_S))
         return Machine(program, execution)
 
@@ -298,19 +330,38 @@ class Runner:
             turn = live.machine.feed(stimuli, now)
         except Exception:
             _log.exception("the interpreter failed", extra={"execution": live.machine.execution.arn})
-            return self._give_up(live.id)
+            return self._give_up(live.id, live.child)
         if turn.stimuli or turn.events or turn.steps:
             self._store.add_turn(live.id, live.turns, turn, now, live.machine.event_count)
             live.turns += 1
+        self._keep_map_runs(live, turn, now)
         for command in turn.commands:
             if isinstance(command, Finish):
-                self._finish(live.id, command, now)
+                self._finish(live.id, live.child, command, now)
         return turn.commands
 
-    def _finish(self, id_: int, finish: Finish, now: int) -> None:
+    def _keep_map_runs(self, live: _Live, turn: Turn, now: int) -> None:
+        """A map run begins, and ends, with the turn that asks for it or has done with it."""
+        for stimulus, _ in turn.stimuli:
+            if isinstance(stimulus, Mapped | Failed) and stimulus.task in live.map_runs:
+                status = "SUCCEEDED" if isinstance(stimulus, Mapped) else "FAILED"
+                self._maps.rows.end(live.id, stimulus.task, status, now)
+        begun = set(live.map_runs)
+        for command in turn.commands:
+            if isinstance(command, Invoke) and command.service == MAP_RUN:
+                self._maps.begin(live.id, command, now)
+                begun.add(command.task)
+            elif isinstance(command, CancelTask) and command.task in begun:
+                self._maps.rows.end(live.id, command.task, "ABORTED", now)
+
+    def _finish(self, id_: int, child: _Child | None, finish: Finish, now: int) -> None:
         self._store.finish_execution(id_, finish, now)
         self._store.delete_idle_machines()
         self._db.after_commit(lambda: self._tell(id_))
+        if child:
+            if child.express:
+                self._store.delete_turns(id_)
+            self._db.after_commit(lambda: self._maps.child_over(child.map_run, finish.status, child.items))
 
     def _end_of(self, id_: int) -> asyncio.Event:
         return self._ended.setdefault(id_, asyncio.Event())
@@ -319,7 +370,7 @@ class Runner:
         if over := self._ended.pop(id_, None):
             over.set()
 
-    def _give_up(self, id_: int) -> list[Command]:
+    def _give_up(self, id_: int, child: _Child | None) -> list[Command]:
         """Our own bug ends the execution, and only this one, as a failure that its history shows."""
         now = milliseconds(self._clock.now())
         cause = "An internal error stopped this execution."
@@ -335,7 +386,7 @@ class Runner:
                 "executionFailedEventDetails": details,
             }
             self._store.add_turn(id_, number + 1, Turn([], [event], [], 0), now, last + 1)
-            self._finish(id_, finish, now)
+            self._finish(id_, child, finish, now)
         return [finish]
 
     def _discard(self, live: _Live) -> None:
@@ -363,6 +414,8 @@ class Runner:
                     self._activities.withdraw(live.id, task)
                     if invoke := live.followed.pop(task, None):
                         self._stop_job(invoke)
+                    if run := live.map_runs.pop(task, None):
+                        run.stop()
                 case Finish():
                     self._live.pop(live.id, None)
                     self._forget_timers(live)
@@ -392,6 +445,8 @@ class Runner:
             return
         if invoke.service == "activity":
             self._start_activity(live, invoke)
+        elif invoke.service == MAP_RUN:
+            live.map_runs[invoke.task] = self._maps.run(live.id, invoke, live.machine)
         elif not invoke.submitted:
             self._spawn(self._ask(live, invoke), name=f"stepfunctions-task-{live.id}-{invoke.task}")
         elif integrations.waits_for_job(invoke):

@@ -266,7 +266,7 @@ class Store:
     ) -> list[ExecutionRow]:
         """Newest first, from the one started before id `before`; None filters nothing."""
         rows = self._db.all(
-            "SELECT * FROM sfn_executions WHERE machine = :machine AND id < :before"
+            "SELECT * FROM sfn_executions WHERE machine = :machine AND map_run IS NULL AND id < :before"
             " AND (:status IS NULL OR status = :status) AND (:version IS NULL OR version = :version)"
             " AND (:alias IS NULL OR alias = :alias) ORDER BY id DESC LIMIT :limit",
             {
@@ -295,14 +295,31 @@ class Store:
         started_ms: int,
         seed: str,
         trace_header: str | None,
-        version: int | None,
-        alias: str | None,
+        version: int | None = None,
+        alias: str | None = None,
+        map_run: int | None = None,
+        child: int | None = None,
+        items: int | None = None,
     ) -> ExecutionRow:
         row = self._db.one(
             "INSERT INTO sfn_executions (arn, name, machine, revision, status, input, started_ms, seed,"
-            " trace_header, version, alias)"
-            " VALUES (?, ?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?) RETURNING *",
-            (arn, name, machine, revision, input, started_ms, seed, trace_header, version, alias),
+            " trace_header, version, alias, map_run, child, items)"
+            " VALUES (?, ?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+            (
+                arn,
+                name,
+                machine,
+                revision,
+                input,
+                started_ms,
+                seed,
+                trace_header,
+                version,
+                alias,
+                map_run,
+                child,
+                items,
+            ),
         )
         assert row is not None
         return ExecutionRow.from_row(row)
@@ -340,6 +357,9 @@ class Store:
                 orjson.dumps(turn.events).decode(),
             ),
         )
+
+    def delete_turns(self, execution: int) -> None:
+        self._db.execute("DELETE FROM sfn_turns WHERE execution = ?", (execution,))
 
     def turns(self, execution: int) -> Iterator[StoredTurn]:
         query = (

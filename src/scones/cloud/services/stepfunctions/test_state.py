@@ -7,6 +7,7 @@ asked, through the same integrations, unless a mock answers for them.
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import format_datetime
 from typing import Any
 
@@ -16,6 +17,8 @@ from scones.cloud.asl.journal import Command, Failed, Fired, Invoke, SetTimer, S
 from scones.cloud.asl.jsontext import Json, dumps, loads
 from scones.cloud.asl.machine import Execution
 from scones.cloud.asl.probe import UNNAMED, Probe, Tolerance
+from scones.cloud.asl.program import MapState, Program
+from scones.cloud.asl.query import Payload
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Call, Clock, Context, Ids, Wire
 
@@ -33,11 +36,6 @@ _NOBODY = "arn:aws:lambda:us-east-1:000000000000:function:mocked"
 """Stands in for an integration whose answer is mocked: it need not be one that is here."""
 _ASKED = re.compile(r"arn:aws[a-z-]*:(states|lambda):.+")
 _CALLED_BACK = re.compile(r"arn:aws[a-z-]*:states:.*(\.sync(:2)?|\.waitForTaskToken|:activity:.+)")
-_NEVER_RUN = (
-    "ItemReader", "ItemBatcher", "ResultWriter", "Label",
-    "ToleratedFailureCount", "ToleratedFailureCountPath",
-    "ToleratedFailurePercentage", "ToleratedFailurePercentagePath",
-)  # fmt: skip
 _JSONPATH_FIELDS = ("afterInputPath", "afterParameters", "afterItemsPath", "afterItemSelector",
                     "afterResultSelector", "afterResultPath")  # fmt: skip
 _SHOWN = {
@@ -70,7 +68,7 @@ class TestState:
 
     def _probe(self, request: Wire, context: Context, text: str) -> Probe:
         try:
-            program = compile_definition(text)
+            program = _inline(compile_definition(text), request)
         except DefinitionError as problem:
             message = f"Invalid State Machine Definition: '{problem}'"
             raise ServiceError("InvalidDefinition", message) from None
@@ -261,7 +259,7 @@ def program_text(name: str, state: Wire, language: str, request: Wire) -> str:
     """The state as a machine: whatever it may go to is there by name, and no more."""
     state = {**state, "QueryLanguage": language} if language != "JSONPath" else dict(state)
     if "mock" in request:
-        state = _mocked(state, request.get("stateConfiguration", {}))
+        state = _mocked(state)
     targets = {state.get("Next"), state.get("Default")}
     for field in ("Choices", "Catch"):
         rules = state.get(field)
@@ -270,24 +268,40 @@ def program_text(name: str, state: Wire, language: str, request: Wire) -> str:
     return dumps({"StartAt": name, "States": {name: state, **stubs}})
 
 
-def _mocked(state: Wire, configuration: Wire) -> Wire:
-    """Whom a mocked task would ask, and how a mocked Map would run, does not matter."""
+def _mocked(state: Wire) -> Wire:
+    """Whom a mocked task would ask does not matter."""
     if state["Type"] == "Task":
         if _ASKED.fullmatch(str(state.get("Resource"))) and state["Resource"] != _INVOKE:
             state["Resource"] = _NOBODY
         return state
-    read = configuration.get("mapItemReaderData")
-    if read is not None and "ItemReader" in state and state.get("QueryLanguage") == "JSONata":
-        state["Items"] = loads(read)
-        del state["ItemReader"]
-    if state["Type"] == "Map" and "ItemReader" not in state:
-        state = {field: value for field, value in state.items() if field not in _NEVER_RUN}
-        if isinstance(processor := state.get("ItemProcessor"), dict):
-            inner = {k: v for k, v in processor.items() if k != "ProcessorConfig"}
-            state["ItemProcessor"] = _unasked(inner)
+    if state["Type"] == "Map" and isinstance(processor := state.get("ItemProcessor"), dict):
+        state["ItemProcessor"] = _unasked(processor)
     if state["Type"] == "Parallel" and isinstance(branches := state.get("Branches"), list):
         state["Branches"] = [_unasked(branch) for branch in branches]
     return state
+
+
+def _inline(program: Program, request: Wire) -> Program:
+    """A mocked Map's items are at hand, those of a reader as the request gives them; none of them runs."""
+    block = program.root
+    state = block.states[block.start_at]
+    if not isinstance(state, MapState) or state.distribution is None:
+        return program
+    inline = replace(state, distribution=None)
+    if state.distribution.reader is not None:
+        read = request.get("stateConfiguration", {}).get("mapItemReaderData", "[]")
+        inline = replace(inline, items=Payload(_items(read)))
+    return replace(program, root=replace(block, states={**block.states, state.name: inline}))
+
+
+def _items(text: str) -> Any:
+    try:
+        items = loads(text)
+    except ValueError:
+        items = None
+    if not isinstance(items, list):
+        raise ServiceError("ValidationException", "The field 'mapItemReaderData' must be a JSON array")
+    return items
 
 
 def _unasked(block: Any) -> Any:
@@ -296,7 +310,7 @@ def _unasked(block: Any) -> Any:
     if not isinstance(states, dict):
         return block
     mocked = {
-        name: _mocked(dict(state), {}) if isinstance(state, dict) and "Type" in state else state
+        name: _mocked(dict(state)) if isinstance(state, dict) and "Type" in state else state
         for name, state in states.items()
     }
     return {**block, "States": mocked}

@@ -1,0 +1,213 @@
+"""Reading what makes a Map distributed: its mode, reader, batcher, writer and tolerance."""
+
+import re
+from typing import Any
+
+from .fields import DISTRIBUTED, JSONATA_FIELDS, JSONPATH_FIELDS
+from .program import Distribution, ItemBatcher, ItemReader, ResultWriter
+from .reader import Reader
+
+__all__ = ["allow_fields", "read_distribution", "read_tolerance"]
+
+_READERS = {
+    "arn:aws:states:::s3:getObject": "getObject",
+    "arn:aws:states:::s3:listObjectsV2": "listObjectsV2",
+}
+_WRITER = "arn:aws:states:::s3:putObject"
+_INPUT_TYPES = ("CSV", "JSON", "JSONL", "MANIFEST")
+_DELIMITERS = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
+_LABEL = re.compile(r"""[^\s?*<>{}\[\]:;,\\|^~$#%&`"\x00-\x1f\x7f-\x9f]{1,40}""")
+_MOST_BYTES = 262_144
+_MOST_ITEMS = 100_000_000
+
+
+def allow_fields(reader: Reader) -> None:
+    """A Map's fields; a distributed one has more of them."""
+    names = (JSONATA_FIELDS if reader.jsonata else JSONPATH_FIELDS)["Map"]
+    if _mode(reader) == "DISTRIBUTED":
+        names = names | DISTRIBUTED
+    reader.allow(names)
+
+
+def _processor(reader: Reader) -> tuple[str, dict[str, Any]]:
+    """(the field of the processor, its ProcessorConfig)."""
+    field = "Iterator" if "Iterator" in reader else "ItemProcessor"
+    processor = reader.fields.get(field)
+    config = processor.get("ProcessorConfig") if isinstance(processor, dict) else None
+    return field, config if isinstance(config, dict) else {}
+
+
+def _mode(reader: Reader) -> Any:
+    return _processor(reader)[1].get("Mode", "INLINE")
+
+
+def read_distribution(reader: Reader, labels: set[str]) -> Distribution | None:
+    """None for an inline Map. labels: those of the machine's other Maps; this one's is added."""
+    field, config = _processor(reader)
+    place = f"{field}/ProcessorConfig"
+    mode = _mode(reader)
+    if mode not in ("INLINE", "DISTRIBUTED"):
+        reader.wrong("The field 'Mode' should have one of these values: [INLINE, DISTRIBUTED]", place)
+    if mode != "DISTRIBUTED":
+        return None
+    kind = config.get("ExecutionType")
+    if kind is None:
+        reader.wrong("These fields are required: [ExecutionType]", place)
+    elif kind not in ("STANDARD", "EXPRESS"):
+        reader.wrong("The field 'ExecutionType' should have one of these values: [STANDARD, EXPRESS]", place)
+    return Distribution(
+        label=_label(reader, labels),
+        express=kind == "EXPRESS",
+        reader=_item_reader(reader),
+        batcher=_item_batcher(reader),
+        writer=_result_writer(reader),
+    )
+
+
+def read_tolerance(reader: Reader) -> dict[str, Any]:
+    """How many failed items a Map bears."""
+    count, percentage = "ToleratedFailureCount", "ToleratedFailurePercentage"
+    reader.at_most_one(count, f"{count}Path")
+    reader.at_most_one(percentage, f"{percentage}Path")
+    return {
+        "tolerated_count": reader.integer(count, 0, 2**31 - 1),
+        "tolerated_count_path": reader.query(count) or reader.path(f"{count}Path"),
+        "tolerated_percentage": _percentage(reader),
+        "tolerated_percentage_path": reader.query(percentage) or reader.path(f"{percentage}Path"),
+    }
+
+
+def _label(reader: Reader, labels: set[str]) -> str | None:
+    label = reader.text("Label")
+    if label is None:
+        return None
+    if not _LABEL.fullmatch(label):
+        reader.wrong(f"Invalid label: {label}", "Label", "INVALID_LABEL_NAME")
+    if label in labels:
+        reader.wrong(f"Duplicate label: {label}", "Label", "DUPLICATE_LABEL_NAME")
+    labels.add(label)
+    return label
+
+
+def _percentage(reader: Reader) -> float | None:
+    field = "ToleratedFailurePercentage"
+    value = reader.fields.get(field)
+    if value is None or reader.queried(field):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+        reader.wrong("Value is not a number between 0 and 100", field)
+        return None
+    return float(value)
+
+
+def _item_reader(outer: Reader) -> ItemReader | None:
+    reader = outer.below("ItemReader", outer.fields["ItemReader"]) if "ItemReader" in outer else None
+    if reader is None:
+        return None
+    reader.allow({"Resource", reader.arguments, "ReaderConfig", "Comment"})
+    if not reader.require("Resource"):
+        return None
+    action = _READERS.get(str(reader.fields["Resource"]))
+    if action is None:
+        reader.unsupported(f"An ItemReader of the resource '{reader.fields['Resource']}'", "Resource")
+        return None
+    config = reader.below("ReaderConfig", reader.fields.get("ReaderConfig", {}))
+    if config is None:
+        return None
+    return ItemReader(
+        action=action,
+        parameters=reader.template(reader.arguments),
+        **_reader_config(config, action),
+    )
+
+
+def _reader_config(config: Reader, action: str) -> dict[str, Any]:
+    config.allow({"InputType", "CSVHeaderLocation", "CSVHeaders", "CSVDelimiter", "MaxItems", "MaxItemsPath",
+                  "ItemsPointer", "Transformation", "ManifestType"})  # fmt: skip
+    config.at_most_one("MaxItems", "MaxItemsPath")
+    flatten = _one_of(config, "Transformation", ("NONE", "LOAD_AND_FLATTEN"), "NONE") == "LOAD_AND_FLATTEN"
+    kind = config.text("InputType")
+    if kind is None and (action == "getObject" or flatten):
+        config.wrong("These fields are required: [InputType]")
+    elif kind == "PARQUET" or config.fields.get("ManifestType") == "ATHENA_DATA":
+        config.unsupported(f"An ItemReader of {'Parquet files' if kind == 'PARQUET' else 'Athena manifests'}")
+    elif kind is not None and kind not in _INPUT_TYPES:
+        config.wrong(
+            "The field 'InputType' should have one of these values: [CSV, JSON, JSONL, PARQUET, MANIFEST]"
+        )
+    location = _one_of(config, "CSVHeaderLocation", ("FIRST_ROW", "GIVEN"), "FIRST_ROW")
+    headers = config.array("CSVHeaders")
+    if kind == "CSV" and "CSVHeaderLocation" not in config:
+        config.wrong("These fields are required: [CSVHeaderLocation]")
+    if location == "GIVEN" and not headers:
+        config.wrong("These fields are required: [CSVHeaders]")
+    if not all(isinstance(name, str) for name in headers):
+        config.wrong("Expected value of type String", "CSVHeaders")
+    return {
+        "input_type": kind if action == "getObject" or flatten else None,
+        "headers": tuple(headers) if location == "GIVEN" else None,
+        "delimiter": _DELIMITERS[_one_of(config, "CSVDelimiter", tuple(_DELIMITERS), "COMMA")],
+        "max_items": config.integer("MaxItems", 0, _MOST_ITEMS),
+        "max_items_path": config.query("MaxItems") or config.path("MaxItemsPath"),
+        "pointer": _pointer(config),
+        "flatten": flatten,
+    }
+
+
+def _one_of(reader: Reader, field: str, values: tuple[str, ...], default: str) -> str:
+    value = reader.fields.get(field, default)
+    if value in values:
+        return str(value)
+    reader.wrong(f"The field '{field}' should have one of these values: [{', '.join(values)}]")
+    return default
+
+
+def _pointer(config: Reader) -> tuple[str, ...]:
+    """The names that a JSON Pointer (RFC 6901) leads through."""
+    text = config.text("ItemsPointer")
+    if text and not text.startswith("/"):
+        config.wrong("Value is not a valid JSON Pointer", "ItemsPointer")
+        return ()
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in (text or "").split("/")[1:])
+
+
+def _item_batcher(outer: Reader) -> ItemBatcher | None:
+    reader = outer.below("ItemBatcher", outer.fields["ItemBatcher"]) if "ItemBatcher" in outer else None
+    if reader is None:
+        return None
+    reader.allow({"MaxItemsPerBatch", "MaxItemsPerBatchPath", "MaxInputBytesPerBatch",
+                  "MaxInputBytesPerBatchPath", "BatchInput", "Comment"})  # fmt: skip
+    reader.at_most_one("MaxItemsPerBatch", "MaxItemsPerBatchPath")
+    reader.at_most_one("MaxInputBytesPerBatch", "MaxInputBytesPerBatchPath")
+    if not any(name.startswith("Max") for name in reader.fields):
+        reader.wrong("One of these fields is required: [MaxItemsPerBatch, MaxInputBytesPerBatch]")
+    return ItemBatcher(
+        max_items=reader.integer("MaxItemsPerBatch", 1, _MOST_ITEMS),
+        max_items_path=reader.query("MaxItemsPerBatch") or reader.path("MaxItemsPerBatchPath"),
+        max_bytes=reader.integer("MaxInputBytesPerBatch", 1, _MOST_BYTES),
+        max_bytes_path=reader.query("MaxInputBytesPerBatch") or reader.path("MaxInputBytesPerBatchPath"),
+        batch_input=reader.template("BatchInput"),
+    )
+
+
+def _result_writer(outer: Reader) -> ResultWriter | None:
+    reader = outer.below("ResultWriter", outer.fields["ResultWriter"]) if "ResultWriter" in outer else None
+    if reader is None:
+        return None
+    reader.allow({"Resource", reader.arguments, "WriterConfig", "Comment"})
+    exported = "Resource" in reader
+    if exported and reader.fields["Resource"] != _WRITER:
+        reader.unsupported(f"A ResultWriter of the resource '{reader.fields['Resource']}'", "Resource")
+    if exported:
+        reader.require(reader.arguments)
+    elif not reader.require("WriterConfig"):
+        return None
+    config = reader.below("WriterConfig", reader.fields.get("WriterConfig", {}))
+    if config is None:
+        return None
+    config.allow({"Transformation", "OutputType"})
+    return ResultWriter(
+        parameters=reader.template(reader.arguments) if exported else None,
+        transformation=_one_of(config, "Transformation", ("NONE", "COMPACT", "FLATTEN"), "NONE"),
+        lines=_one_of(config, "OutputType", ("JSON", "JSONL"), "JSON") == "JSONL",
+    )

@@ -1,0 +1,370 @@
+"""Runs map runs: reads the items, begins their executions, counts their ends, gives the result.
+
+What a run has done is what the rows of its executions tell: how many items they were given is where the
+reading goes on after a crash. The end of a run is committed with the turn of the execution that waits
+for it; executions that outlive their run are stopped by the next start.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from scones.cloud.asl.distributed import Batching, MapRunPlan
+from scones.cloud.asl.failures import RUNTIME, StateError
+from scones.cloud.asl.journal import Failed, Invoke, Mapped, Stimulus
+from scones.cloud.asl.jsontext import Json, dumps, too_large
+from scones.cloud.asl.machine import Machine
+from scones.cloud.ports import Call, Clock, Ids, Spawn
+from scones.cloud.state.db import Database
+
+from .item_reader import Place, read_items
+from .map_results import Results
+from .map_store import MapRunRow, MapRunStore
+from .records import ExecutionRow, MachineRow
+from .store import Store
+from .times import milliseconds
+
+__all__ = ["Host", "MapRun", "MapRuns"]
+
+_log = logging.getLogger(__name__)
+
+_MOST_AT_ONCE = 10_000
+_BATCH = 64
+"""Executions that begin, or are stopped, in one commit; the loop serves others in between."""
+EXCEEDED = StateError(
+    "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded"
+)
+
+
+class Host(Protocol):
+    """What runs executions."""
+
+    def begin(self, row: ExecutionRow, machine: MachineRow) -> None: ...
+
+    def abort(self, id_: int, error: str | None, cause: str | None) -> None: ...
+
+    def tell(self, id_: int, task: int, stimulus: Stimulus) -> bool: ...
+
+
+class MapRuns:
+    """The map runs under way."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        call: Call,
+        spawn: Spawn,
+        host: Host,
+    ) -> None:
+        self.db = db
+        self.store = store
+        self.rows = MapRunStore(db)
+        self.clock = clock
+        self.ids = ids
+        self.call = call
+        self.spawn = spawn
+        self.host = host
+        self._under_way: dict[int, MapRun] = {}
+
+    def begin(self, execution: int, invoke: Invoke, now_ms: int) -> None:
+        """Record a run, in the transaction of the turn that asks for it."""
+        self.rows.add(invoke.resource, execution, invoke.task, MapRunPlan.of(invoke.parameters), now_ms)
+
+    def run(self, execution: int, invoke: Invoke, machine: Machine) -> "MapRun":
+        """The run that a task asks for, driven from now on: a new one, or one that a crash has stopped."""
+        row = self.rows.by_task(execution, invoke.task)
+        if run := self._under_way.get(row.id):
+            return run
+        run = self._under_way[row.id] = MapRun(self, row, invoke, machine)
+        self.spawn(run.drive(), name=f"stepfunctions-map-run-{row.id}")
+        return run
+
+    def forget(self, run: "MapRun") -> None:
+        if self._under_way.get(run.row.id) is run:
+            del self._under_way[run.row.id]
+
+    def child_over(self, id_: int, status: str, items: int) -> None:
+        """An execution of a run has ended, durably."""
+        if run := self._under_way.get(id_):
+            run.child_over(status, items)
+
+    def changed(self, id_: int) -> None:
+        """Someone has set other limits for a run."""
+        if run := self._under_way.get(id_):
+            run.look_again()
+
+    async def stop_orphans(self) -> None:
+        """End what a run that is over has left running."""
+        for id_ in self.rows.orphans():
+            self.host.abort(id_, None, None)
+            await asyncio.sleep(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """What one execution is given."""
+
+    input: Json
+    items: int
+    key: str | None
+    """Of the last item, where the items are a listing."""
+
+
+class MapRun:
+    """One map run, driven by one task."""
+
+    def __init__(self, runs: MapRuns, row: MapRunRow, invoke: Invoke, machine: Machine) -> None:
+        self.row = row
+        self._runs = runs
+        self._invoke = invoke
+        self._plan = MapRunPlan.of(invoke.parameters)
+        self._machine = machine
+        self._place = Place()
+        self._news = asyncio.Event()
+        self._stopped = False
+        parent = runs.store.execution_by_id(row.execution)
+        assert parent is not None
+        self._parent = parent
+        self._parent_machine = runs.store.machine_by_id(parent.machine)
+        self._recount()
+
+    def _recount(self) -> None:
+        counts = self._runs.rows.counts(self.row.id)
+        self._begun, self._read = counts.begun, counts.items_begun
+        self._running, self._failed = counts.running, counts.items_failed
+
+    def stop(self) -> None:
+        """Nobody waits for the run any more: its executions are stopped."""
+        self._stopped = True
+        self._news.set()
+
+    def child_over(self, status: str, items: int) -> None:
+        self._running -= 1
+        if status != "SUCCEEDED":
+            self._failed += items
+        self._news.set()
+
+    def look_again(self) -> None:
+        self.row = self._runs.rows.by_id(self.row.id)
+        self._news.set()
+
+    async def drive(self) -> None:
+        """Until the run is over and the execution that waits for it has been told."""
+        try:
+            answer = await self._answer()
+        except StateError as failure:
+            await self._stop_children()
+            answer = await self._failed_with(failure)
+        except Exception:
+            _log.exception("a map run failed", extra={"map_run": self.row.arn})
+            await self._stop_children()
+            answer = Failed(self._invoke.task, RUNTIME, "An internal error stopped this map run.")
+        if answer is not None:
+            self._runs.host.tell(self.row.execution, self._invoke.task, answer)
+        else:
+            await self._stop_children()
+        self._runs.forget(self)
+
+    async def _answer(self) -> Stimulus | None:
+        """None where the run has been stopped."""
+        if self._plan.failure is not None:
+            raise StateError(*self._plan.failure)
+        await self._begin_all()
+        while self._running and not self._stopped:
+            self._check_tolerance()
+            await self._wait()
+        if self._stopped:
+            return None
+        self._check_tolerance()
+        output = await self._results().of(self.row, self._plan.writing, None)
+        return Mapped(self._invoke.task, output)
+
+    def _results(self) -> Results:
+        return Results(self._runs.rows, self._runs.call)
+
+    async def _failed_with(self, failure: StateError) -> Failed:
+        """Results that are exported are so of a failed run, too."""
+        writing = self._plan.writing
+        try:
+            if writing is not None and writing.bucket is not None:
+                await self._results().of(self.row, writing, self._pending())
+        except StateError as second:
+            failure = second
+        return Failed(self._invoke.task, failure.error, failure.cause)
+
+    async def _pending(self) -> AsyncIterator[Json]:
+        """The inputs of the executions that were not begun, as far as they can be read."""
+        try:
+            async for execution in self._inputs():
+                yield execution.input
+        except StateError:
+            return
+
+    # The executions -------------------------------------------------------------------------------
+
+    async def _begin_all(self) -> None:
+        if self._plan.reading is None:
+            self._counted(len(self._machine.mapped_items(self._invoke.task)))
+        held: list[_Input] = []
+        async for execution in self._inputs():
+            held.append(execution)
+            if len(held) >= min(_BATCH, self._limit()):
+                await self._begin(held)
+                held = []
+            if self._stopped:
+                return
+        await self._begin(held)
+        if not self._stopped:
+            self._counted(self._read)
+
+    def _counted(self, items: int) -> None:
+        """It is known how many items there are."""
+        with self._runs.db.transaction():
+            self._runs.rows.set_items(self.row.id, items)
+        self.look_again()
+
+    def _limit(self) -> int:
+        return min(self.row.max_concurrency or _MOST_AT_ONCE, _MOST_AT_ONCE)
+
+    async def _begin(self, held: list[_Input]) -> None:
+        """Begin executions as places become free, many in one commit."""
+        while held and not self._stopped:
+            self._check_tolerance()
+            free = self._limit() - self._running
+            if free <= 0:
+                await self._wait()
+                continue
+            now, held = held[:free], held[free:]
+            self._check_sizes(now)
+            with self._runs.db.transaction():
+                for execution in now:
+                    self._begin_one(execution)
+                self._runs.rows.set_place(self.row.id, self._place.etag, now[-1].key)
+            await asyncio.sleep(0)
+
+    def _check_sizes(self, inputs: list[_Input]) -> None:
+        for number, execution in enumerate(inputs):
+            if too_large(execution.input.text):
+                raise StateError(
+                    "States.DataLimitExceeded",
+                    f"The input of child execution {self._begun + number} of the state '{self.row.state}'"
+                    " has a size exceeding the maximum number of bytes service limit.",
+                )
+
+    def _begin_one(self, execution: _Input) -> None:
+        runs, parent, machine = self._runs, self._parent, self._parent_machine
+        name = runs.ids.uuid()
+        kind, suffix = ("express", f":{runs.ids.uuid()}") if self.row.express else ("execution", "")
+        prefix = machine.arn.replace(":stateMachine:", f":{kind}:", 1)
+        child = runs.store.add_execution(
+            arn=f"{prefix}/{self.row.label}:{name}{suffix}",
+            name=name,
+            machine=machine.id,
+            revision=parent.revision,
+            input=execution.input.text,
+            started_ms=milliseconds(runs.clock.now()),
+            seed=runs.ids.token(32),
+            trace_header=parent.trace_header,
+            map_run=self.row.id,
+            child=self._begun,
+            items=execution.items,
+        )
+        self._begun += 1
+        self._read += execution.items
+        self._running += 1
+        runs.host.begin(child, machine)
+
+    async def _wait(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+    def _check_tolerance(self) -> None:
+        """Raises the failure of a run of which too many items have failed."""
+        count, percentage = self.row.tolerated_count, self.row.tolerated_percentage
+        if count is None and not percentage:
+            count = 0
+        if count is not None and self._failed > count:
+            raise EXCEEDED
+        total = self.row.items
+        if percentage is not None and total is not None and 100 * self._failed > percentage * total:
+            raise EXCEEDED
+
+    async def _stop_children(self) -> None:
+        self._stopped = True
+        self._recount()
+        running = [row.id for row in self._runs.rows.children(self.row.id, "RUNNING")]
+        for count, id_ in enumerate(running):
+            self._runs.host.abort(id_, None, None)
+            if count % _BATCH == 0:
+                await asyncio.sleep(0)
+
+    # The items ------------------------------------------------------------------------------------
+
+    async def _inputs(self) -> AsyncIterator[_Input]:
+        """What each execution that has not begun yet is given."""
+        batching = self._plan.batching
+        if batching is None:
+            async for item in self._items():
+                yield item
+            return
+        held = _Batch(batching)
+        async for item in self._items():
+            if held.full(item):
+                yield held.input()
+                held = _Batch(batching)
+            held.add(item)
+        if len(held):
+            yield held.input()
+
+    async def _items(self) -> AsyncIterator[_Input]:
+        """What the ItemSelector makes of each item, from the first that no execution has."""
+        task, index = self._invoke.task, self._read
+        select = self._machine.item_input
+        if self._plan.reading is None:
+            for number, item in enumerate(self._machine.mapped_items(task)[index:], index):
+                yield _Input(select(task, number, item, None), 1, None)
+            return
+        row = self._runs.rows.by_id(self.row.id)
+        self._place = Place(row.etag, row.last_key)
+        async for read in read_items(self._runs.call, self._plan.reading, self._place, index):
+            yield _Input(select(task, index, read.value, read.source), 1, read.key)
+            index += 1
+
+
+class _Batch:
+    """Items that make one execution's input."""
+
+    def __init__(self, batching: Batching) -> None:
+        self._batching = batching
+        self._items: list[_Input] = []
+        self._size = len(self._text("").encode())
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def full(self, item: _Input) -> bool:
+        """Whether the batch must go before the item."""
+        if not self._items:
+            return False
+        most = self._batching.max_items
+        size = self._size + len(item.input.text.encode()) + 1
+        return bool(most and len(self._items) >= most) or size > self._batching.max_bytes
+
+    def add(self, item: _Input) -> None:
+        self._items.append(item)
+        self._size += len(item.input.text.encode()) + 1
+
+    def _text(self, items: str) -> str:
+        given = self._batching.batch_input
+        first = "" if given is None else f'"BatchInput":{dumps(given)},'
+        return f'{{{first}"Items":[{items}]}}'
+
+    def input(self) -> _Input:
+        text = self._text(",".join(item.input.text for item in self._items))
+        return _Input(Json(text=text), len(self._items), self._items[-1].key)
