@@ -319,6 +319,43 @@ def _show_executions(work: _Workplace, result: "Execute") -> None:
     work.show(result, {"executions": counts}, "scones evaluate")
 
 
+@cli.command("fan-out")
+@_options()
+@click.option("--prefix", default="test/", show_default=True, help="Of the images' keys in the bucket.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 10_000),
+    default=8,
+    show_default=True,
+    help="Images under way at a time.",
+)
+@click.option("--run-id", help="Follow the execution of an earlier command.")  # fmt: skip
+def fan_out(work: _Workplace, prefix: str, concurrency: int, run_id: str | None) -> None:
+    """Send every image under a prefix through the workflow, by one distributed Map.
+
+    The exit code is 1 if the map run or any image broke; an image of low confidence breaks nothing.
+    """
+    from scones.workflow.fan_out import fan_out
+    from scones.workflow.run import new_run_id
+
+    name = run_id or new_run_id(datetime.now(UTC))
+    work.terminal.say(f"run {name}; `--run-id {name}` follows it")
+    result = fan_out(work.aws, work.terminal, prefix=prefix, concurrency=concurrency, name=name)
+    broken = sum(result.broken.values())
+    lines = {
+        "execution": f"{result.execution} ({result.status})",
+        "map run": result.map_run,
+        "images": f"{result.passed:,} passed, {result.low_confidence:,} of low confidence, {broken:,} broken",
+        "results": result.manifest,
+    }
+    lines |= {f"  {error}": f"{count:,} images" for error, count in result.broken.items()}
+    if result.error:
+        lines |= {"error": result.error, "cause": result.cause}
+    work.show(result, lines)
+    if result.status != "SUCCEEDED" or broken:
+        raise SystemExit(1)
+
+
 @cli.command()
 @_options(_ENDPOINT, _THRESHOLD)
 def evaluate(work: _Workplace) -> None:

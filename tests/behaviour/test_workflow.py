@@ -19,6 +19,7 @@ from scones.workflow.errors import WorkflowError
 from scones.workflow.etl import etl
 from scones.workflow.evaluate import evaluate
 from scones.workflow.execute import LOW_CONFIDENCE, execute
+from scones.workflow.fan_out import fan_out, results
 from scones.workflow.frames import png
 from scones.workflow.monitor import await_delivery, monitor
 from scones.workflow.orchestrate import orchestrate
@@ -204,6 +205,27 @@ def test_many_images_fan_out_and_low_confidence_stops_none(served: Aws) -> None:
     assert set(failed.values()) <= {LOW_CONFIDENCE}
 
 
+def test_every_image_under_a_prefix_is_an_execution_of_a_map_run(served: Aws) -> None:
+    scores = evaluate(served, QUIET).answers
+    middle = sorted(answer.confidence for answer in scores)[len(scores) // 2]
+    work = Aws(replace(served.settings, threshold=middle))
+    orchestrate(work, QUIET)
+    work.client("s3").put_object(Bucket=work.bucket, Key="test/none.png", Body=b"")
+    try:
+        name = uuid4().hex
+        result = fan_out(work, QUIET, prefix="test/", concurrency=4, name=name)
+        again = fan_out(work, QUIET, prefix="test/", concurrency=4, name=name)
+    finally:
+        work.client("s3").delete_object(Bucket=work.bucket, Key="test/none.png")
+    confident = {answer.key for answer in scores if answer.confidence >= middle}
+    assert (result.status, result.images, result.passed) == ("SUCCEEDED", 13, len(confident))
+    assert (result.low_confidence, result.broken) == (12 - len(confident), {"InvalidEvent": 1})
+    key = result.manifest.removeprefix(f"s3://{work.bucket}/")
+    found = [json.loads(entry["Output"]) for entry in results(work, key, "SUCCEEDED")]
+    assert {entry["s3_key"] for entry in found} == confident
+    assert again == result
+
+
 def test_the_same_run_starts_no_execution_twice(served: Aws) -> None:
     orchestrate(served, QUIET)
     run_id, some = uuid4().hex, sorted(keys(served, "test/"))[:3]
@@ -242,7 +264,7 @@ def test_destroy_removes_everything_and_says_what(aws: LocalAWS, pictures: Path)
     orchestrate(work, QUIET)
     removed = destroy(work, QUIET).removed
     assert f"bucket {work.bucket}" in removed
-    assert "state machine scones-image-classification" in removed
+    assert {"state machine scones-image-classification", "state machine scones-fan-out"} <= set(removed)
     assert {"role scones-lambda", "topic scones-failures", "function scones-filter"} <= set(removed)
     assert destroy(work, QUIET).removed == []
 

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from scones.workflow import store
 from scones.workflow.aws import Aws, code, missing
 from scones.workflow.deploy import CAPTURE_PREFIX
-from scones.workflow.orchestrate import FUNCTIONS, STATE_MACHINE, TOPIC
+from scones.workflow.orchestrate import FAN_OUT, FUNCTIONS, STATE_MACHINE, TOPIC
 from scones.workflow.pipeline import PIPELINE
 from scones.workflow.progress import Progress
 from scones.workflow.roles import ROLES
@@ -96,7 +96,7 @@ def _machine(aws: Aws, remove: Remove, name: str) -> None:
 
     def machine_gone() -> None:
         states.describe_state_machine(stateMachineArn=machine)  # deleting succeeds without one
-        if name == PIPELINE:
+        if name in (PIPELINE, FAN_OUT):
             pages = states.get_paginator("list_executions")
             for page in pages.paginate(stateMachineArn=machine, statusFilter="RUNNING"):
                 for execution in page["executions"]:
@@ -109,6 +109,7 @@ def _machine(aws: Aws, remove: Remove, name: str) -> None:
 
 def _functions(aws: Aws, remove: Remove) -> None:
     functions, sns = aws.client("lambda"), aws.client("sns")
+    _machine(aws, remove, FAN_OUT)
     _machine(aws, remove, STATE_MACHINE)
     for name in FUNCTIONS:
         remove(f"function {name}", lambda name=name: functions.delete_function(FunctionName=name))  # type: ignore[misc]

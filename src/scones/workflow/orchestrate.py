@@ -1,4 +1,4 @@
-"""Three functions, a topic for failures and the state machine: created, or brought up to date in place."""
+"""Three functions, a topic for failures and two state machines: created, or brought up to date in place."""
 
 import base64
 import hashlib
@@ -16,10 +16,20 @@ from scones.workflow.packages import RUNTIME, build
 from scones.workflow.progress import Progress
 from scones.workflow.roles import ensure_role
 
-__all__ = ["FUNCTIONS", "STATE_MACHINE", "TOPIC", "Orchestrate", "definition", "orchestrate", "put_machine"]
+__all__ = [
+    "FAN_OUT",
+    "FUNCTIONS",
+    "STATE_MACHINE",
+    "TOPIC",
+    "Orchestrate",
+    "definition",
+    "orchestrate",
+    "put_machine",
+]
 
 FUNCTIONS = ("scones-serialize", "scones-classify", "scones-filter")
 STATE_MACHINE = "scones-image-classification"
+FAN_OUT = "scones-fan-out"
 TOPIC = "scones-failures"
 
 _TIMEOUT_S = 60  # as long as the endpoint may take
@@ -32,6 +42,8 @@ class Orchestrate:
     """What stands ready to be executed."""
 
     state_machine: str
+    fan_out: str
+    """The state machine for all images under a prefix."""
     functions: dict[str, str]
     topic: str
     threshold: float
@@ -45,20 +57,23 @@ def orchestrate(aws: Aws, progress: Progress) -> Orchestrate:
     topic: str = aws.client("sns").create_topic(Name=TOPIC)["TopicArn"]
     changed: list[str] = []
     arns = {}
-    with progress.bar("publishing", len(FUNCTIONS) + 1) as advance:
+    with progress.bar("publishing", len(FUNCTIONS) + 2) as advance:
         for name in FUNCTIONS:
             advance(0, note=name)
             arns[name] = _function(aws, name, function_role, changed)
             advance()
         machine = put_machine(aws, STATE_MACHINE, definition(arns, topic), machine_role, changed)
         advance()
+        text = definition(arns, topic, "fan_out.asl.json")
+        fan_out = put_machine(aws, FAN_OUT, text, machine_role, changed)
+        advance()
     progress.say(f"published {', '.join(changed)}" if changed else "everything was already published")
-    return Orchestrate(machine, arns, topic, aws.settings.threshold, tuple(changed))
+    return Orchestrate(machine, fan_out, arns, topic, aws.settings.threshold, tuple(changed))
 
 
-def definition(functions: dict[str, str], topic: str) -> str:
-    """The shipped state machine with the ARNs in their places."""
-    text = (_SHIPPED / "state_machine.asl.json").read_text()
+def definition(functions: dict[str, str], topic: str, file: str = "state_machine.asl.json") -> str:
+    """A shipped state machine with the ARNs in their places."""
+    text = (_SHIPPED / file).read_text()
     values = {f"{name.removeprefix('scones-').title()}FunctionArn": arn for name, arn in functions.items()}
     for name, value in (values | {"FailureTopicArn": topic}).items():
         text = text.replace("${" + name + "}", value)

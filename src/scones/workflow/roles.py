@@ -71,7 +71,22 @@ def _states(aws: Aws) -> list[Statement]:
     return [
         _allow(["lambda:InvokeFunction"], functions),
         _allow(["sns:Publish"], [aws.arn("sns", "scones-failures")]),
+        *_fan_out(aws),
         *_pipeline(aws),
+    ]
+
+
+def _fan_out(aws: Aws) -> list[Statement]:
+    """What a distributed Map does: list images, begin and stop executions, write their results."""
+    machine, execution = "stateMachine:scones-fan-out", "execution:scones-fan-out"
+    return [
+        _allow(["s3:ListBucket"], _bucket(aws)),
+        _allow(["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], _bucket(aws, "/runs/fan-out/*")),
+        _allow(["states:StartExecution"], [aws.arn("states", machine)]),
+        _allow(
+            ["states:DescribeExecution", "states:StopExecution"],
+            [aws.arn("states", f"{execution}:*"), aws.arn("states", f"{execution}/*")],
+        ),
     ]
 
 
