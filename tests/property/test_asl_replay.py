@@ -20,6 +20,7 @@ from scones.cloud.asl.journal import (
     Failed,
     Fired,
     Invoke,
+    Redriven,
     SetTimer,
     Started,
     Stimulus,
@@ -119,15 +120,26 @@ class World:
         self.now = 1_700_000_000_000
         self.journal: Journal = []
 
-    def run(self, runner: Machine, after: Callable[[], None] = lambda: None, turns: int = 400) -> None:
-        stimuli: list[Stimulus] = [Started()]
-        while runner.status == "RUNNING" and turns:
-            turns -= 1
+    def run(
+        self, runner: Machine, after: Callable[[], None] = lambda: None, turns: int = 400, redrives: int = 2
+    ) -> None:
+        """To the end, and on from there where it is no success."""
+        self._attempt(runner, Started(), after, turns)
+        while redrives and runner.status != "SUCCEEDED":
+            redrives -= 1
+            self.now += 1000
+            self._attempt(runner, Redriven(), after, turns)
+
+    def _attempt(self, runner: Machine, first: Stimulus, after: Callable[[], None], turns: int) -> None:
+        stimuli = [first]
+        limit = self._random.choice([turns, turns, self._random.randint(1, 12)])
+        while limit and (stimuli[:1] == [first] or runner.status == "RUNNING"):
+            limit -= 1
             turn = runner.feed(stimuli, self.now, self._random.choice([1, 3, 256]))
             self._keep(turn)
             after()
             stimuli = [] if runner.busy and self._random.random() < 0.7 else self._next()
-            if not turns:
+            if not limit:
                 stimuli = [Aborted("Enough", None)]
         if runner.status == "RUNNING":
             self._keep(runner.feed(stimuli, self.now))

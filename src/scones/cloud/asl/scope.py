@@ -12,7 +12,7 @@ __all__ = ["Fan", "Scope", "Visit"]
 class Scope:
     """A running sequence of states: the machine itself, a branch, or one item of a Map."""
 
-    __slots__ = ("alive", "block", "fan", "index", "item", "last", "variables", "visit")
+    __slots__ = ("alive", "block", "fan", "heading", "index", "item", "last", "variables", "visit")
 
     def __init__(self, block: Block, variables: ChainMap[str, Any], fan: "Fan | None", index: int) -> None:
         self.block = block
@@ -26,6 +26,8 @@ class Scope:
         self.last = 0
         """Id of the event that the next one follows from."""
         self.visit: Visit | None = None
+        self.heading: tuple[str, Json] | None = None
+        """Between two states: the next one, and what it is given."""
         self.alive = True
 
 
@@ -33,8 +35,8 @@ class Visit:
     """One stay in one state, retries included."""
 
     __slots__ = (
-        "attempts", "effective", "entered_id", "entered_ms", "fan", "heartbeat", "input", "items", "limits",
-        "previous_id", "retries", "scope", "state", "task", "timer", "token",
+        "attempts", "broken", "effective", "entered_id", "entered_ms", "fan", "heartbeat", "input", "items",
+        "limits", "previous_id", "retries", "scope", "state", "task", "timer", "token",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +57,8 @@ class Visit:
         self.fan: Fan | None = None
         self.items: list[Any] = []
         """Of a distributed Map that no reader serves."""
+        self.broken: Fan | None = None
+        """The fan that the state's failure left behind: a redrive takes it up again."""
         self.task: int | None = None
         self.timer: int | None = None
         self.heartbeat: tuple[int, int] | None = None
@@ -68,14 +72,18 @@ class Visit:
 class Fan:
     """The inner scopes of one attempt of a Parallel or Map."""
 
-    __slots__ = ("items", "limit", "live", "opened", "results", "started_id", "visit")
+    __slots__ = ("halted", "items", "last", "limit", "live", "opened", "results", "started_id", "visit")
 
     def __init__(self, visit: Visit, items: list[Any], started_id: int, limit: int) -> None:
         self.visit = visit
         self.items = items
         """A Map's items, or a Parallel's blocks."""
         self.started_id = started_id
+        self.last = started_id
+        """Id of the event that the state's end follows from, once every inner scope has its result."""
         self.limit = limit
         self.opened = 0
         self.live: list[Scope] = []
+        self.halted: list[Scope] = []
+        """Those that failed or were aborted."""
         self.results: list[Json | None] = [None] * len(items)

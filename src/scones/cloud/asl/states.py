@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .machine import Machine
 
 __all__ = [
+    "begin",
     "check_size",
     "complete",
     "context_object",
@@ -58,6 +59,7 @@ _TRUNCATED = {"truncated": False}
 
 
 def enter(machine: "Machine", scope: Scope, name: str, given: Json) -> None:
+    scope.heading = None
     state = scope.block.states[name]
     previous = scope.last
     entered = machine.emit(
@@ -70,7 +72,7 @@ def enter(machine: "Machine", scope: Scope, name: str, given: Json) -> None:
     )
     scope.last = entered
     visit = scope.visit = Visit(scope, state, given, previous, entered, machine.now_ms)
-    perform(machine, visit, _begin)
+    perform(machine, visit, begin)
 
 
 def perform(machine: "Machine", visit: Visit, work: Callable[..., None], *arguments: Any) -> None:
@@ -83,7 +85,8 @@ def perform(machine: "Machine", visit: Visit, work: Callable[..., None], *argume
         fail(machine, visit, DataError(f"The data cannot be processed: {problem}"))
 
 
-def _begin(machine: "Machine", visit: Visit) -> None:
+def begin(machine: "Machine", visit: Visit) -> None:
+    """Filter the input and do the state's work."""
     path = visit.state.input_path
     if path is None:
         visit.effective = EMPTY
@@ -95,6 +98,7 @@ def _begin(machine: "Machine", visit: Visit) -> None:
 
 def again(machine: "Machine", visit: Visit) -> None:
     """The next attempt: the same effective input, no new StateEntered."""
+    visit.broken = None
     perform(machine, visit, _WORK[visit.state.type])
 
 
@@ -182,7 +186,7 @@ def _exit(
     scope.visit = None
     machine.note("left", (target, output))
     if target is not None:
-        machine.queue(scope, enter, machine, scope, target, output)
+        machine.head_for(scope, target, output)
     elif scope.fan is None:
         machine.finish("SUCCEEDED", "executionSucceeded", scope.last, output=output.text)
     else:
@@ -218,6 +222,8 @@ def fail(machine: "Machine", visit: Visit, failure: StateError, *, fan_failed: b
     machine.note("failure", failure)
     original = failure
     failure = _placed(machine, visit, failure)
+    if failure.error == "States.DataLimitExceeded":
+        visit.broken = None  # a redrive runs all of it again, as documented
     if isinstance(original, QueryEvaluationError):
         fan_failed = fan_failed or state.type == "Map"
     if isinstance(state, WorkState) and _retried(machine, visit, state, failure):
@@ -339,11 +345,13 @@ def context_object(machine: "Machine", visit: Visit, item: dict[str, Any] | None
             "StartTime": iso(machine.started_ms),
             "Name": execution.name,
             "RoleArn": execution.role_arn,
-            "RedriveCount": 0,
+            "RedriveCount": machine.redrives,
         },
         "StateMachine": {"Id": execution.machine_arn, "Name": execution.machine_name},
         "State": state,
     }
+    if machine.redrives:
+        context["Execution"]["RedriveTime"] = iso(machine.redriven_ms)
     if visit.token:
         context["Task"] = {"Token": visit.token}
     if item := item or _enclosing_item(visit.scope):
