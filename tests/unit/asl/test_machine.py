@@ -262,3 +262,31 @@ def test_a_result_beyond_the_limit_fails_by_the_states_name() -> None:
     end, _ = finish({"Big": {"Type": "Pass", "Result": "a" * 262_144, "End": True}})
     assert end.error == "States.DataLimitExceeded"
     assert "'Big'" in (end.cause or "")
+
+
+@pytest.mark.parametrize("name", ["States.HeartbeatTimeout", "States.Timeout"])
+def test_a_missed_heartbeat_is_caught_by_either_name_and_told_as_a_timeout(name: str) -> None:
+    resource = "arn:aws:states:::sns:publish.waitForTaskToken"
+    catch = [{"ErrorEquals": ["States.TaskFailed"], "Next": "No"}, {"ErrorEquals": [name], "Next": "Yes"}]
+    task = {"Type": "Task", "Resource": resource, "HeartbeatSeconds": 5, "TimeoutSeconds": 9}
+    states = {
+        "T": task | {"Parameters": {"Message.$": "$$.Task.Token"}, "Catch": catch, "End": True},
+        "Yes": {"Type": "Succeed"},
+        "No": {"Type": "Fail"},
+    }
+    runner = machine(states)
+    runner.feed([Started()], NOW)
+    beat = min((c for c in runner.pending() if isinstance(c, SetTimer)), key=lambda timer: timer.due_ms)
+    turn = runner.feed([Fired(beat.timer)], beat.due_ms)
+    assert turn.events[0]["taskTimedOutEventDetails"]["error"] == "States.Timeout"
+    assert isinstance(turn.commands[-1], Finish)
+    assert json.loads(turn.commands[-1].output or "") == {"Error": "States.Timeout", "Cause": ""}
+
+
+def test_a_task_that_takes_too_long_has_missed_no_heartbeat() -> None:
+    catch = [{"ErrorEquals": ["States.HeartbeatTimeout"], "Next": "Yes"}]
+    states = {"T": TASK | {"TimeoutSeconds": 9, "Catch": catch}, "Yes": {"Type": "Succeed"}}
+    runner = machine(states)
+    runner.feed([Started()], NOW)
+    (timer,) = (command for command in runner.pending() if isinstance(command, SetTimer))
+    assert runner.feed([Fired(timer.timer)], timer.due_ms).events[-1]["type"] == "ExecutionFailed"

@@ -275,7 +275,7 @@ class Machine:
         _, visit = self._timers.pop(timer)
         if visit is not None and visit.heartbeat and visit.heartbeat[0] == timer:
             visit.heartbeat = None
-            states.timer_fired(self, visit)
+            states.timer_fired(self, visit, missed_beat=True)
         elif visit is None:
             self.finish("TIMED_OUT", "executionTimedOut", self._root.last, error="States.Timeout")
         else:

@@ -10,7 +10,7 @@ from . import activities, distributed, fans
 from .choice import Rule
 from .durations import due_ms, limits
 from .environment import Environment
-from .failures import DataError, StateError
+from .failures import HEARTBEAT_TIMEOUT, TIMEOUT, DataError, StateError
 from .journal import Invoke
 from .jsontext import EMPTY, Json, dumps, too_large
 from .paths import Path, PathError, insert
@@ -231,7 +231,7 @@ def fail(machine: "Machine", visit: Visit, failure: StateError, *, fan_failed: b
     if fan_failed:
         scope.last = machine.emit(f"{state.type}StateFailed", scope.last)
     catchers = state.catchers if isinstance(state, WorkState) else ()
-    catcher = next((c for c in catchers if matches(c.errors, failure.error)), None)
+    catcher = next((c for c in catchers if matches(c.errors, failure)), None)
     if catcher is None:
         _fail_scope(machine, scope, failure)
         return
@@ -278,7 +278,7 @@ def _evaluation_failed(
 
 def _retried(machine: "Machine", visit: Visit, state: WorkState, failure: StateError) -> bool:
     for position, retrier in enumerate(state.retriers):
-        if not matches(retrier.errors, failure.error):
+        if not matches(retrier.errors, failure):
             continue
         used = visit.attempts.get(position, 0)
         machine.note("retryIndex", position)
@@ -542,15 +542,16 @@ def failed(machine: "Machine", visit: Visit, failure: StateError) -> None:
     machine.queue(visit.scope, fail, machine, visit, failure)
 
 
-def timer_fired(machine: "Machine", visit: Visit) -> None:
-    """A wait is over, a task took too long, or the pause before a retry is past."""
+def timer_fired(machine: "Machine", visit: Visit, *, missed_beat: bool = False) -> None:
+    """A wait is over, a task took too long or was silent for too long, or a retry's pause is past."""
     if isinstance(visit.state, WaitState):
         machine.queue(visit.scope, perform, machine, visit, complete, visit.effective)
     elif visit.task is not None:
         machine.cancel_timer(visit)
         machine.cancel_task(visit)
-        _task_event(machine, visit, "TimedOut", error="States.Timeout")
-        machine.queue(visit.scope, fail, machine, visit, StateError("States.Timeout"))
+        _task_event(machine, visit, "TimedOut", error=TIMEOUT)
+        failure = StateError(TIMEOUT, also=HEARTBEAT_TIMEOUT if missed_beat else None)
+        machine.queue(visit.scope, fail, machine, visit, failure)
     else:
         machine.queue(visit.scope, again, machine, visit)
 
