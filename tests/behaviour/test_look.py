@@ -65,6 +65,22 @@ def ended(aws: LocalAWS) -> str:
     return arn
 
 
+def test_redrives_are_listed_and_shown(aws: LocalAWS, look: Any, ended: str) -> None:
+    machine = ended.split(":")[-2]
+    assert "redrives" not in look("executions", "--machine", machine).output
+    states = aws.client("stepfunctions")
+    states.redrive_execution(executionArn=ended)
+    deadline = time.monotonic() + 30
+    while states.describe_execution(executionArn=ended)["status"] == "RUNNING":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert "redrives" in look("executions", "--machine", machine).output
+    assert "redriven 1 time" in look("show", ended).output
+    shown = json.loads(look("show", ended, "--json").stdout)
+    by_name = {state["name"]: state for state in shown["states"]}
+    assert (shown["redrives"], by_name["Stop"]["redrives"], by_name["Ask"]["redrives"]) == (1, 1, 0)
+
+
 def test_an_execution_is_listed_shown_and_drawn(look: Any, ended: str, tmp_path: Path) -> None:
     machine, name = ended.split(":")[-2:]
     assert name in look("executions", "--machine", machine, "--json").output

@@ -32,10 +32,11 @@ __all__ = [
 EXECUTION_MOVES = {
     "RUNNING": {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"},
     "SUCCEEDED": set(),
-    "FAILED": set(),
-    "TIMED_OUT": set(),
-    "ABORTED": set(),
+    "FAILED": {"RUNNING"},
+    "TIMED_OUT": {"RUNNING"},
+    "ABORTED": {"RUNNING"},
 }
+"""An execution runs again by a redrive alone."""
 MACHINE_MOVES: dict[str, set[str]] = {"ACTIVE": {"DELETING"}, "DELETING": set()}
 MAP_RUN_MOVES: dict[str, set[str]] = {
     "RUNNING": {"SUCCEEDED", "FAILED", "ABORTED"},
@@ -108,6 +109,8 @@ class ExecutionRow:
     """Its number in the map run, from 0."""
     items: int | None
     """How many of the Map's items it was given."""
+    redrive_count: int
+    redriven_ms: int | None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:

@@ -27,10 +27,12 @@ from scones.cloud.asl.journal import (
     Failed,
     Finish,
     Fired,
+    Halted,
     Invoke,
     Mapped,
     Missing,
     Queued,
+    Redriven,
     SetTimer,
     Started,
     Stimulus,
@@ -177,6 +179,22 @@ class Runner:
         commands = self._advance(live, [Started()])
         self._db.after_commit(lambda: self._adopt(live, commands))
 
+    def redrive(self, row: ExecutionRow, now_ms: int, token: str | None) -> bool:
+        """Have an execution go on where it stood, in the caller's transaction.
+
+        False, and nothing is changed, where its journal does not replay.
+        """
+        try:
+            live = self._rebuilt(row)
+        except Exception:
+            _log.exception("cannot rebuild an execution", extra={"execution": row.arn})
+            return False
+        self._store.redrive_execution(row, token, now_ms)
+        self._faults.reach("stepfunctions.redrive.recorded")
+        commands = self._advance(live, [Redriven()], now_ms)
+        self._db.after_commit(lambda: self._adopt(live, commands))
+        return True
+
     def abort(self, id_: int, error: str | None, cause: str | None) -> None:
         """Stop an execution, durably when this returns; nothing happens to one that is over."""
         if id_ not in self._live:
@@ -225,22 +243,23 @@ class Runner:
         if row is None or row.status != "RUNNING":
             return None
         try:
-            machine = self._machine(row, self._store.machine_by_id(row.machine))
-            turns, asked = 0, dict[int, int]()
-            for stored in self._store.turns(id_):
-                turn = machine.feed(stored.stimuli, stored.time_ms, stored.steps)
-                if len(turn.events) != len(stored.events):
-                    raise RuntimeError(f"turn {stored.number} does not replay")
-                turns = stored.number + 1
-                for command in turn.commands:
-                    if isinstance(command, Invoke):
-                        asked[command.task] = stored.time_ms
+            return self._rebuilt(row)
         except Exception:
             _log.exception("cannot rebuild an execution", extra={"execution": row.arn})
             self._give_up(id_, _Child.of(row))
             return None
-        live = _Live(row, machine, turns)
-        live.asked = asked
+
+    def _rebuilt(self, row: ExecutionRow) -> _Live:
+        """Raises whatever keeps the journal from being replayed."""
+        live = _Live(row, self._machine(row, self._store.machine_by_id(row.machine)), 0)
+        for stored in self._store.turns(row.id):
+            turn = live.machine.feed(stored.stimuli, stored.time_ms, stored.steps)
+            if len(turn.events) != len(stored.events):
+                raise RuntimeError(f"turn {stored.number} does not replay")
+            live.turns = stored.number + 1
+            for command in turn.commands:
+                if isinstance(command, Invoke):
+                    live.asked[command.task] = stored.time_ms
         return live
 
     def map_run_changed(self, id_: int) -> None:
@@ -323,9 +342,9 @@ class Runner:
         for live, commands in made:
             self._perform(live, commands)
 
-    def _advance(self, live: _Live, stimuli: list[Stimulus]) -> list[Command]:
+    def _advance(self, live: _Live, stimuli: list[Stimulus], now_ms: int | None = None) -> list[Command]:
         """Feed the machine and journal the turn, in the caller's transaction."""
-        now = milliseconds(self._clock.now())
+        now = milliseconds(self._clock.now()) if now_ms is None else now_ms
         try:
             turn = live.machine.feed(stimuli, now)
         except Exception:
@@ -385,7 +404,8 @@ class Runner:
                 "type": "ExecutionFailed",
                 "executionFailedEventDetails": details,
             }
-            self._store.add_turn(id_, number + 1, Turn([], [event], [], 0), now, last + 1)
+            turn = Turn([(Halted(cause), last + 1)], [event], [], 0)
+            self._store.add_turn(id_, number + 1, turn, now, last + 1)
             self._finish(id_, child, finish, now)
         return [finish]
 

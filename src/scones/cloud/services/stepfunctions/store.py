@@ -263,18 +263,21 @@ class Store:
         status: str | None,
         version: int | None,
         alias: str | None,
+        redriven: bool | None,
     ) -> list[ExecutionRow]:
         """Newest first, from the one started before id `before`; None filters nothing."""
         rows = self._db.all(
             "SELECT * FROM sfn_executions WHERE machine = :machine AND map_run IS NULL AND id < :before"
             " AND (:status IS NULL OR status = :status) AND (:version IS NULL OR version = :version)"
-            " AND (:alias IS NULL OR alias = :alias) ORDER BY id DESC LIMIT :limit",
+            " AND (:alias IS NULL OR alias = :alias)"
+            " AND (:redriven IS NULL OR (redrive_count > 0) = :redriven) ORDER BY id DESC LIMIT :limit",
             {
                 "machine": machine,
                 "before": before,
                 "status": status,
                 "version": version,
                 "alias": alias,
+                "redriven": redriven,
                 "limit": limit,
             },
         )
@@ -341,6 +344,27 @@ class Store:
             " WHERE id = ? AND status = 'RUNNING'",
             (finish.status, finish.output, finish.error, finish.cause, stopped_ms, id_),
         )
+
+    def redrive_execution(self, row: ExecutionRow, token: str | None, redriven_ms: int) -> None:
+        check_move(EXECUTION_MOVES, row.status, "RUNNING")
+        self._db.execute(
+            "UPDATE sfn_executions SET status = 'RUNNING', error = NULL, cause = NULL, stopped_ms = NULL,"
+            " redrive_count = redrive_count + 1, redriven_ms = ? WHERE id = ? AND status = ?",
+            (redriven_ms, row.id, row.status),
+        )
+        self._db.execute(
+            "INSERT INTO sfn_redrives VALUES (?, ?, ?, ?)",
+            (row.id, row.redrive_count + 1, token, redriven_ms),
+        )
+
+    def redriven_by(self, execution: int, token: str, since_ms: int, last: int) -> int | None:
+        """When the redrive with this token was, if it is among the `last` ones and not too long ago."""
+        row = self._db.one(
+            "SELECT redriven_ms FROM (SELECT * FROM sfn_redrives WHERE execution = ? ORDER BY number DESC"
+            " LIMIT ?) WHERE client_token = ? AND redriven_ms >= ?",
+            (execution, last, token, since_ms),
+        )
+        return row["redriven_ms"] if row else None
 
     # Journal --------------------------------------------------------------------------------------
 

@@ -1,0 +1,174 @@
+"""Executions that ended without success and are redriven, as boto3 sees them."""
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+from tests.stepfunctions import create, ended, refusal, single, start, types, unique
+
+from scones.testing import LocalAWS
+
+FLAG = "arn:aws:states:::aws-sdk:s3:headObject"
+KILLED = """
+import asyncio, sys
+from pathlib import Path
+from scones.cloud.runtime import running
+from scones.cloud.settings import CloudSettings
+
+async def main(state, fault):
+    async with running(CloudSettings(state_dir=Path(state), port=0, fault=fault)) as cloud:
+        print(cloud.url, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+"""A cloud that kills itself at a point."""
+
+
+@pytest.fixture
+def bucket(aws: LocalAWS) -> str:
+    name = unique("redrive")
+    aws.client("s3").create_bucket(Bucket=name)
+    return name
+
+
+def task(bucket: str, key: str, **fields: Any) -> dict[str, Any]:
+    """Fails until there is an object."""
+    parameters = {"Bucket": bucket, "Key": key}
+    return {"Type": "Task", "Resource": FLAG, "Parameters": parameters, "ResultPath": None} | fields
+
+
+def test_a_failed_execution_goes_on_from_the_state_that_failed(
+    aws: LocalAWS, states: Any, bucket: str
+) -> None:
+    first = {"Type": "Pass", "Result": {"id": 1}, "ResultPath": "$.made", "Next": "T"}
+    definition = {"StartAt": "P", "States": {"P": first, "T": task(bucket, "flag", End=True)}}
+    machine = create(states, definition)
+    arn = start(states, machine, '{"a": 1}')
+    before = ended(states, arn)
+    assert (before["status"], before["redriveStatus"], before["redriveCount"]) == ("FAILED", "REDRIVABLE", 0)
+    assert "redriveDate" not in before
+    aws.client("s3").put_object(Bucket=bucket, Key="flag")
+    date = states.redrive_execution(executionArn=arn)["redriveDate"]
+    after = ended(states, arn)
+    assert (after["status"], json.loads(after["output"])) == ("SUCCEEDED", {"a": 1, "made": {"id": 1}})
+    assert (after["redriveCount"], after["redriveDate"], after["startDate"]) == (1, date, before["startDate"])
+    assert (after["redriveStatus"], "error" in after) == ("NOT_REDRIVABLE", False)
+    assert types(states, arn)[3:] == [
+        "TaskStateEntered", "TaskScheduled", "TaskStarted", "TaskFailed", "ExecutionFailed",
+        "ExecutionRedriven", "TaskScheduled", "TaskStarted", "TaskSucceeded", "TaskStateExited",
+        "ExecutionSucceeded",
+    ]  # fmt: skip
+    (listed,) = states.list_executions(stateMachineArn=machine, redriveFilter="REDRIVEN")["executions"]
+    assert (listed["redriveCount"], listed["redriveDate"]) == (1, date)
+    assert not states.list_executions(stateMachineArn=machine, redriveFilter="NOT_REDRIVEN")["executions"]
+
+
+def test_a_stopped_execution_goes_on_and_stops_again(states: Any) -> None:
+    wait = {"Type": "Wait", "Seconds": 3600}
+    arn = start(states, create(states, single(wait)))
+    for count in (1, 2):
+        states.stop_execution(executionArn=arn, error="Enough")
+        assert states.describe_execution(executionArn=arn)["status"] == "ABORTED"
+        states.redrive_execution(executionArn=arn)
+        described = states.describe_execution(executionArn=arn)
+        assert (described["status"], described["redriveCount"]) == ("RUNNING", count)
+        assert not {"stopDate", "error"} & described.keys()
+    states.stop_execution(executionArn=arn)
+
+
+def test_an_execution_that_timed_out_has_its_whole_time_again(states: Any) -> None:
+    wait = {"Type": "Wait", "Seconds": 2}
+    arn = start(states, create(states, single(wait) | {"TimeoutSeconds": 1}))
+    assert ended(states, arn)["status"] == "TIMED_OUT"
+    states.redrive_execution(executionArn=arn)
+    assert ended(states, arn)["status"] == "TIMED_OUT"
+    assert types(states, arn).count("WaitStateEntered") == 1
+
+
+def test_the_same_client_token_redrives_once(states: Any) -> None:
+    arn = start(states, create(states, {"StartAt": "F", "States": {"F": {"Type": "Fail"}}}))
+    ended(states, arn)
+    first = states.redrive_execution(executionArn=arn, clientToken="one")
+    ended(states, arn)
+    again = states.redrive_execution(executionArn=arn, clientToken="one")
+    assert again["redriveDate"] == first["redriveDate"]
+    assert states.describe_execution(executionArn=arn)["redriveCount"] == 1
+    states.redrive_execution(executionArn=arn, clientToken="two")
+    assert ended(states, arn)["redriveCount"] == 2
+
+
+def test_what_cannot_be_redriven_is_refused_with_its_reason(states: Any) -> None:
+    succeeded = start(states, create(states, single({"Type": "Pass"})))
+    ended(states, succeeded)
+    running = start(states, create(states, single({"Type": "Wait", "Seconds": 3600})))
+    for arn, status in ((succeeded, "SUCCEEDED"), (running, "RUNNING")):
+        reason = f"Execution is {status} and cannot be redriven"
+        assert refusal(states.redrive_execution, executionArn=arn) == ("ExecutionNotRedrivable", reason)
+        assert states.describe_execution(executionArn=arn)["redriveStatusReason"] == reason
+    states.stop_execution(executionArn=running)
+    unknown = succeeded.rpartition(":")[0] + ":none"
+    assert refusal(states.redrive_execution, executionArn=unknown)[0] == "ExecutionDoesNotExist"
+    express = succeeded.replace(":execution:", ":express:") + ":x"
+    assert refusal(states.redrive_execution, executionArn=express)[0] == "InvalidArn"
+
+
+def test_an_execution_of_a_machine_being_deleted_is_not_redriven(states: Any) -> None:
+    choice = {
+        "Type": "Choice",
+        "Choices": [{"Variable": "$.wait", "BooleanEquals": True, "Next": "W"}],
+        "Default": "F",
+    }
+    wait = {"Type": "Wait", "Seconds": 3600, "End": True}
+    machine = create(states, {"StartAt": "C", "States": {"C": choice, "W": wait, "F": {"Type": "Fail"}}})
+    running, failed = start(states, machine, '{"wait": true}'), start(states, machine, '{"wait": false}')
+    ended(states, failed)
+    states.delete_state_machine(stateMachineArn=machine)
+    code, message = refusal(states.redrive_execution, executionArn=failed)
+    assert (code, message) == ("ExecutionNotRedrivable", "State machine is in DELETING status")
+    states.stop_execution(executionArn=running)
+
+
+def remote(url: str) -> Any:
+    session: Any = boto3.Session("test", "test", region_name="us-east-1")
+    return session.client("stepfunctions", endpoint_url=url, config=Config(retries={"max_attempts": 0}))
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["stepfunctions.redrive.recorded", "stepfunctions.turn.journaled", "stepfunctions.turn.journaled:2"],
+)
+def test_a_kill_neither_loses_nor_doubles_a_redrive(tmp_path: Path, point: str) -> None:
+    """Within the redrive's transaction, after it, and after the turn that ends the execution."""
+    inner = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 1, "End": True}}}
+    each = {"Type": "Map", "ItemProcessor": inner, "End": True}
+    with LocalAWS(tmp_path) as aws:
+        states = aws.client("stepfunctions")
+        arn = start(states, create(states, single(each)), '[{"n": 1}, {"n": 2}]')
+        states.stop_execution(executionArn=arn)
+    command = [sys.executable, "-c", KILLED, str(tmp_path), point]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        states = remote(process.stdout.readline().strip())
+        with contextlib.suppress(BotoCoreError):  # it may die before it answers
+            states.redrive_execution(executionArn=arn, clientToken="token")
+        try:
+            assert process.wait(30) == -signal.SIGKILL
+        finally:
+            process.kill()
+    with LocalAWS(tmp_path) as aws:
+        states = aws.client("stepfunctions")
+        states.redrive_execution(executionArn=arn, clientToken="token")  # as a client that saw no reply would
+        described = ended(states, arn)
+        assert (described["status"], described["redriveCount"]) == ("SUCCEEDED", 1)
+        assert json.loads(described["output"]) == [{"n": 1}, {"n": 2}]
+        kinds = types(states, arn)
+        assert (kinds.count("WaitStateEntered"), kinds.count("ExecutionRedriven")) == (2, 1)

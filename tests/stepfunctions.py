@@ -1,0 +1,72 @@
+"""What the tests of state machines do again and again."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+from botocore.exceptions import ClientError
+
+__all__ = ["ROLE", "create", "ended", "events", "refusal", "single", "start", "types", "unique", "until"]
+
+ROLE = "arn:aws:iam::000000000000:role/states"
+_T = TypeVar("_T")
+
+
+def unique(kind: str) -> str:
+    return f"{kind}-{uuid.uuid4().hex[:12]}"
+
+
+def until(check: Callable[[], _T | None], seconds: float = 30) -> _T:
+    """What `check` gives once it gives something."""
+    deadline = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+    return found
+
+
+def single(state: dict[str, Any]) -> dict[str, Any]:
+    """A definition of one state."""
+    return {"StartAt": "T", "States": {"T": {"End": True} | state}}
+
+
+def create(states: Any, definition: dict[str, Any], **options: Any) -> str:
+    """The ARN of a new state machine."""
+    options = {"name": unique("machine"), "roleArn": ROLE} | options
+    arn: str = states.create_state_machine(definition=json.dumps(definition), **options)["stateMachineArn"]
+    return arn
+
+
+def start(states: Any, machine: str, given: str = "{}", **options: Any) -> str:
+    arn: str = states.start_execution(stateMachineArn=machine, input=given, **options)["executionArn"]
+    return arn
+
+
+def ended(states: Any, arn: str) -> dict[str, Any]:
+    """The description of an execution once it is over."""
+
+    def look() -> dict[str, Any] | None:
+        described: dict[str, Any] = states.describe_execution(executionArn=arn)
+        return described if described["status"] != "RUNNING" else None
+
+    return until(look)
+
+
+def events(states: Any, arn: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = states.get_execution_history(executionArn=arn, maxResults=1000)["events"]
+    return found
+
+
+def types(states: Any, arn: str) -> list[str]:
+    return [event["type"] for event in events(states, arn)]
+
+
+def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
+    """Code and message of the error that a call must give."""
+    with pytest.raises(ClientError) as problem:
+        call(**request)
+    error = problem.value.response["Error"]
+    return error["Code"], error["Message"]
