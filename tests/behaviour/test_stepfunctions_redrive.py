@@ -3,6 +3,7 @@
 import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +136,20 @@ def test_an_execution_of_a_machine_being_deleted_is_not_redriven(states: Any) ->
     code, message = refusal(states.redrive_execution, executionArn=failed)
     assert (code, message) == ("ExecutionNotRedrivable", "State machine is in DELETING status")
     states.stop_execution(executionArn=running)
+
+
+def test_an_execution_whose_journal_does_not_replay_stays_as_it_is(tmp_path: Path) -> None:
+    with LocalAWS(tmp_path) as aws:
+        states = aws.client("stepfunctions")
+        arn = start(states, create(states, {"StartAt": "F", "States": {"F": {"Type": "Fail"}}}))
+        before = ended(states, arn)
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.sqlite")) as file, file:
+        file.execute("UPDATE sfn_turns SET steps = 0")
+    with LocalAWS(tmp_path) as aws:
+        states = aws.client("stepfunctions")
+        assert refusal(states.redrive_execution, executionArn=arn)[0] == "ExecutionNotRedrivable"
+        after = states.describe_execution(executionArn=arn)
+        assert (after["status"], after["redriveCount"]) == (before["status"], 0)
 
 
 def remote(url: str) -> Any:

@@ -12,12 +12,15 @@ from scones.cloud.asl.journal import (
     Failed,
     Finish,
     Fired,
+    Halted,
     Invoke,
     Redriven,
     SetTimer,
     Started,
     Stimulus,
     Succeeded,
+    decode_stimuli,
+    encode_stimuli,
 )
 from scones.cloud.asl.machine import Execution, Machine
 
@@ -304,3 +307,13 @@ def test_an_attempt_that_is_retried_leaves_nothing_to_a_later_redrive() -> None:
     assert run.machine.status == "FAILED"
     run.feed(Redriven())
     assert len(run.tasks()) == 2
+
+
+def test_an_execution_that_an_internal_error_ended_goes_on_too() -> None:
+    run = Run({"A": END})
+    turn = run.machine.feed([Halted("An internal error.")], run.now)
+    assert outline(turn.events) == [(4, "ExecutionFailed")]
+    assert decode_stimuli(encode_stimuli(turn), turn.events) == [Halted("An internal error.")]
+    run.feed(Redriven())
+    run.succeed("well")
+    assert run.output == "well"
