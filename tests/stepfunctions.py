@@ -1,17 +1,52 @@
 """What the tests of state machines do again and again."""
 
+import contextlib
 import json
+import signal
+import subprocess
+import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
-__all__ = ["ROLE", "create", "ended", "events", "refusal", "single", "start", "types", "unique", "until"]
+__all__ = [
+    "ROLE",
+    "Remote",
+    "create",
+    "dying",
+    "ended",
+    "events",
+    "refusal",
+    "single",
+    "start",
+    "types",
+    "unique",
+    "until",
+]
 
 ROLE = "arn:aws:iam::000000000000:role/states"
+_DYING = """
+import asyncio, json, sys
+from pathlib import Path
+from scones.cloud.runtime import running
+from scones.cloud.settings import CloudSettings
+
+async def main(state, fault, algorithms):
+    algorithms = {name: Path(path) for name, path in json.loads(algorithms).items()}
+    settings = CloudSettings(state_dir=Path(state), port=0, algorithms=algorithms, fault=fault)
+    async with running(settings) as cloud:
+        print(cloud.url, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
 _T = TypeVar("_T")
 
 
@@ -70,3 +105,29 @@ def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
         call(**request)
     error = problem.value.response["Error"]
     return error["Code"], error["Message"]
+
+
+class Remote:
+    """Clients of a cloud in another process, which try once."""
+
+    def __init__(self, url: str) -> None:
+        self._session: Any = boto3.Session("test", "test", region_name="us-east-1")
+        self._url = url
+
+    def client(self, service: str) -> Any:
+        config = Config(retries={"max_attempts": 0})
+        return self._session.client(service, endpoint_url=self._url, config=config)
+
+
+@contextlib.contextmanager
+def dying(state: Path, fault: str, algorithms: dict[str, Path] | None = None) -> Iterator[Remote]:
+    """A cloud that kills itself at a point; in the end it must have done so."""
+    named = json.dumps({name: str(path) for name, path in (algorithms or {}).items()})
+    command = [sys.executable, "-c", _DYING, str(state), fault, named]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield Remote(process.stdout.readline().strip())
+            assert process.wait(30) == -signal.SIGKILL
+        finally:
+            process.kill()

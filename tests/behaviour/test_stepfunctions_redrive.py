@@ -2,36 +2,17 @@
 
 import contextlib
 import json
-import signal
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError
-from tests.stepfunctions import create, ended, refusal, single, start, types, unique
+from tests.stepfunctions import create, dying, ended, refusal, single, start, types, unique
 
 from scones.testing import LocalAWS
 
 FLAG = "arn:aws:states:::aws-sdk:s3:headObject"
-KILLED = """
-import asyncio, sys
-from pathlib import Path
-from scones.cloud.runtime import running
-from scones.cloud.settings import CloudSettings
-
-async def main(state, fault):
-    async with running(CloudSettings(state_dir=Path(state), port=0, fault=fault)) as cloud:
-        print(cloud.url, flush=True)
-        await asyncio.Event().wait()
-
-asyncio.run(main(*sys.argv[1:]))
-"""
-"""A cloud that kills itself at a point."""
 
 
 @pytest.fixture
@@ -152,11 +133,6 @@ def test_an_execution_whose_journal_does_not_replay_stays_as_it_is(tmp_path: Pat
         assert (after["status"], after["redriveCount"]) == (before["status"], 0)
 
 
-def remote(url: str) -> Any:
-    session: Any = boto3.Session("test", "test", region_name="us-east-1")
-    return session.client("stepfunctions", endpoint_url=url, config=Config(retries={"max_attempts": 0}))
-
-
 @pytest.mark.parametrize(
     "point",
     ["stepfunctions.redrive.recorded", "stepfunctions.turn.journaled", "stepfunctions.turn.journaled:2"],
@@ -169,16 +145,8 @@ def test_a_kill_neither_loses_nor_doubles_a_redrive(tmp_path: Path, point: str) 
         states = aws.client("stepfunctions")
         arn = start(states, create(states, single(each)), '[{"n": 1}, {"n": 2}]')
         states.stop_execution(executionArn=arn)
-    command = [sys.executable, "-c", KILLED, str(tmp_path), point]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        states = remote(process.stdout.readline().strip())
-        with contextlib.suppress(BotoCoreError):  # it may die before it answers
-            states.redrive_execution(executionArn=arn, clientToken="token")
-        try:
-            assert process.wait(30) == -signal.SIGKILL
-        finally:
-            process.kill()
+    with dying(tmp_path, point) as doomed, contextlib.suppress(BotoCoreError):  # it may not answer
+        doomed.client("stepfunctions").redrive_execution(executionArn=arn, clientToken="token")
     with LocalAWS(tmp_path) as aws:
         states = aws.client("stepfunctions")
         states.redrive_execution(executionArn=arn, clientToken="token")  # as a client that saw no reply would

@@ -175,8 +175,10 @@ def test_a_caught_error_is_merged_into_the_input_and_output_path_does_not_touch_
 def test_a_task_that_takes_too_long_times_out_and_its_late_answer_is_dropped() -> None:
     runner = machine({"A": TASK | {"TimeoutSeconds": 3}})
     assert SetTimer(1, NOW + 3000) in runner.feed([Started()], NOW).commands
+    (asked, _) = runner.pending()
+    assert isinstance(asked, Invoke)
     turn = runner.feed([Fired(1)], NOW + 3000)
-    assert turn.commands == [CancelTask(3), Finish("FAILED", None, "States.Timeout", None)]
+    assert turn.commands == [CancelTask(3, asked), Finish("FAILED", None, "States.Timeout", None)]
     assert turn.events[0]["lambdaFunctionTimedOutEventDetails"] == {"error": "States.Timeout"}
     assert runner.feed([Succeeded(3, "1")], NOW + 3001).events == []
 
@@ -191,8 +193,10 @@ def test_a_machines_own_timeout_ends_everything() -> None:
 def test_stopping_cancels_what_is_under_way() -> None:
     runner = machine({"A": TASK | {"TimeoutSeconds": 9}})
     runner.feed([Started()], NOW)
+    (asked, _) = runner.pending()
+    assert isinstance(asked, Invoke)
     turn = runner.feed([Aborted("Mine", "enough")], NOW)
-    assert turn.commands == [CancelTask(3), CancelTimer(1), Finish("ABORTED", None, "Mine", "enough")]
+    assert turn.commands == [CancelTask(3, asked), CancelTimer(1), Finish("ABORTED", None, "Mine", "enough")]
     assert outline(turn.events) == [(0, "ExecutionAborted")]
 
 

@@ -183,6 +183,8 @@ class CancelTask:
     """Nobody waits for the task any more."""
 
     task: int
+    invoke: Invoke
+    """What was asked, and how far it was."""
 
 
 @dataclass(frozen=True, slots=True)

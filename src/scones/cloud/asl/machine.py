@@ -366,7 +366,7 @@ class Machine:
         if visit.task is not None:
             _, invoke = self._tasks.pop(visit.task)
             if invoke:
-                self._commands.append(CancelTask(visit.task))
+                self._commands.append(CancelTask(visit.task, invoke))
             visit.task = None
 
     def open(self, block: Block, visit: Visit, fan: Fan, index: int) -> Scope:
@@ -393,7 +393,7 @@ class Machine:
         )
         self.status = status
         self._queue.clear()
-        self._commands += [CancelTask(task) for task, (_, invoke) in self._tasks.items() if invoke]
+        self._commands += [CancelTask(task, invoke) for task, (_, invoke) in self._tasks.items() if invoke]
         self._commands += [CancelTimer(timer) for timer in self._timers]
         self._commands.append(Finish(status, output, error, cause))
         self._tasks.clear()

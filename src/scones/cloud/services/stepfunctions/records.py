@@ -2,9 +2,10 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from scones.cloud.asl.journal import Invoke
 from scones.cloud.errors import ServiceError
 from scones.cloud.state.db import Row
 
@@ -18,6 +19,7 @@ __all__ = [
     "ExecutionRow",
     "MachineRow",
     "RevisionRow",
+    "StopRow",
     "VersionRow",
     "check_move",
     "check_name",
@@ -158,6 +160,34 @@ class ActivityRow:
     @classmethod
     def from_row(cls, row: Row) -> Self:
         return cls(**{**dict(row), "encryption": json.loads(row["encryption"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRow:
+    """What a task began and nobody waits for."""
+
+    id: int
+    execution: int
+    task: int
+    service: str
+    action: str
+    resource: str
+    parameters: str
+    submitted: str
+    """Empty where it is not known whether it began."""
+    name: str
+    asked_ms: int
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        return cls(**dict(row))
+
+    @property
+    def invoke(self) -> Invoke:
+        return Invoke(self.task, self.service, self.action, self.resource, self.parameters, self.submitted)
+
+    def begun(self, submitted: str) -> Self:
+        return replace(self, submitted=submitted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ import hashlib
 import logging
 import uuid
 from dataclasses import dataclass, replace
-from email.utils import format_datetime
 
 from scones.cloud.asl.definition import compile_definition, compile_processor
 from scones.cloud.asl.distributed import MAP_RUN
@@ -36,7 +35,6 @@ from scones.cloud.asl.journal import (
     SetTimer,
     Started,
     Stimulus,
-    Submitted,
     Succeeded,
     Taken,
     Turn,
@@ -52,6 +50,7 @@ from . import integrations, sagemaker_tasks
 from .activity_queue import ActivityQueue
 from .map_runs import MapRun, MapRuns
 from .records import ExecutionRow, MachineRow
+from .stops import Stops
 from .store import Store
 from .times import milliseconds
 
@@ -78,10 +77,9 @@ def _precedence(stimulus: Stimulus) -> int:
     return stimulus.timer if isinstance(stimulus, Fired) else 0
 
 
-def _child_name(live: "_Live", invoke: Invoke) -> str:
+def _child_name(execution: Execution, task: int) -> str:
     """The name of an execution whose task gives none: whenever the task is asked, the same."""
-    execution = live.machine.execution
-    seed = hashlib.sha256(task_token(execution.arn, execution.seed, invoke.task).encode()).digest()
+    seed = hashlib.sha256(task_token(execution.arn, execution.seed, task).encode()).digest()
     return str(uuid.UUID(bytes=seed[:16], version=4))
 
 
@@ -149,6 +147,7 @@ class Runner:
         """For those who wait for the end of an execution."""
         self._activities = ActivityQueue()
         self._maps = MapRuns(db=db, store=store, clock=clock, ids=ids, call=call, spawn=spawn, host=self)
+        self._stops = Stops(store=store, call=call, spawn=spawn, faults=faults)
         self._closed = False
 
     # From outside ---------------------------------------------------------------------------------
@@ -157,6 +156,7 @@ class Runner:
         """Take up every running execution where its journal ends."""
         with self._db.transaction():
             self._store.delete_idle_machines()
+        self._stops.start()
         for count, id_ in enumerate(self._store.running()):
             self._resume(id_)
             if count % _BATCH == 0:
@@ -357,6 +357,9 @@ class Runner:
         for command in turn.commands:
             if isinstance(command, Finish):
                 self._finish(live.id, live.child, command, now)
+            elif isinstance(command, CancelTask):
+                name = _child_name(live.machine.execution, command.task)
+                self._stops.journal(live.id, command, name)
         return turn.commands
 
     def _keep_map_runs(self, live: _Live, turn: Turn, now: int) -> None:
@@ -432,8 +435,8 @@ class Runner:
                         handle.cancel()
                 case CancelTask(task):  # an answer on its way will find nobody waiting
                     self._activities.withdraw(live.id, task)
-                    if invoke := live.followed.pop(task, None):
-                        self._stop_job(invoke)
+                    live.followed.pop(task, None)
+                    self._stops.perform(live.id, command)
                     if run := live.map_runs.pop(task, None):
                         run.stop()
                 case Finish():
@@ -480,18 +483,11 @@ class Runner:
         elif invoke.submitted == "queued":
             self._activities.offer(live.id, invoke)
 
-    def _envelope(self) -> integrations.Envelope:
-        return integrations.Envelope(
-            request_id=self._ids.uuid(),
-            date=format_datetime(self._clock.now(), usegmt=True),
-            trace_id=f"Root=1-{self._ids.token(8)}-{self._ids.token(24)};Sampled=0",
-        )
-
     async def _ask(self, live: _Live, invoke: Invoke) -> None:
-        envelope = self._envelope()
+        envelope = integrations.Envelope.draw(self._clock, self._ids)
         answer: Stimulus
         try:
-            name = _child_name(live, invoke)
+            name = _child_name(live.machine.execution, invoke.task)
             service, operation, request = integrations.request(invoke, name)
             since = live.asked.get(invoke.task)
             if since is not None and invoke.service == "sagemaker":
@@ -508,8 +504,8 @@ class Runner:
         wanted = self._live.get(live.id) is live and live.machine.waits_for(invoke.task)
         if wanted:
             self._deliver(live.id, answer)
-        elif isinstance(answer, Submitted) and integrations.waits_for_job(invoke) and not self._closed:
-            self._stop_job(replace(invoke, submitted=answer.output))
+        elif not self._closed:
+            self._stops.answered(live.id, invoke.task, answer)
 
     # Executions and jobs that tasks begin ---------------------------------------------------------
 
@@ -520,7 +516,7 @@ class Runner:
         except ServiceError as problem:
             if problem.code != "ExecutionAlreadyExists" or request.get("name") != name:
                 raise
-        arn = f"{request['stateMachineArn'].replace(':stateMachine:', ':execution:', 1)}:{name}"
+        arn = integrations.begun_arn(request)
         return await self._call("stepfunctions", "DescribeExecution", {"executionArn": arn})
 
     async def _asked_again(self, operation: str, request: Wire, since_ms: int) -> Wire:
@@ -540,7 +536,8 @@ class Runner:
             over = self._job_over if invoke.service == "sagemaker" else self._execution_over
             answer = integrations.outcome(invoke, await over(invoke))
         except ServiceError as problem:
-            answer = integrations.failure(invoke, problem, self._envelope())
+            envelope = integrations.Envelope.draw(self._clock, self._ids)
+            answer = integrations.failure(invoke, problem, envelope)
         if self._live.get(live.id) is live and invoke.task in live.followed:
             del live.followed[invoke.task]
             self._deliver(live.id, answer)
@@ -566,16 +563,3 @@ class Runner:
                     await asyncio.wait_for(event.wait(), _LOOK_AGAIN_S)
         finally:
             self._ended.pop(id_, None)
-
-    def _stop_job(self, invoke: Invoke) -> None:
-        """AWS, too, only tries: who may not stop the execution or the job leaves it running."""
-        if invoke.service == "sagemaker":
-            call = sagemaker_tasks.stopping(invoke)
-        else:
-            arn = loads(invoke.submitted)["ExecutionArn"]
-            call = ("stepfunctions", "StopExecution", {"executionArn": arn})
-        self._spawn(self._stop(*call), name="stepfunctions-stop")
-
-    async def _stop(self, service: str, operation: str, request: Wire) -> None:
-        with contextlib.suppress(ServiceError):
-            await self._call(service, operation, request)

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import orjson
 
-from scones.cloud.asl.journal import Event, Finish, Stimulus, Turn, decode_stimuli, encode_stimuli
+from scones.cloud.asl.journal import Event, Finish, Invoke, Stimulus, Turn, decode_stimuli, encode_stimuli
 from scones.cloud.state.db import Database
 
 from .records import (
@@ -18,6 +18,7 @@ from .records import (
     ExecutionRow,
     MachineRow,
     RevisionRow,
+    StopRow,
     VersionRow,
     check_move,
 )
@@ -365,6 +366,38 @@ class Store:
             (execution, last, token, since_ms),
         )
         return row["redriven_ms"] if row else None
+
+    # What is to be stopped ------------------------------------------------------------------------
+
+    def add_stop(self, execution: int, invoke: Invoke, name: str) -> None:
+        (scheduled,) = self.events(execution, invoke.task, 1, newest_first=False)
+        self._db.execute(
+            "INSERT INTO sfn_stops (execution, task, service, action, resource, parameters, submitted, name,"
+            " asked_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                execution,
+                invoke.task,
+                invoke.service,
+                invoke.action,
+                invoke.resource,
+                invoke.parameters,
+                invoke.submitted,
+                name,
+                scheduled["timestamp"],
+            ),
+        )
+
+    def stops(self, execution: int | None = None, task: int | None = None) -> list[StopRow]:
+        """All, or those of one task."""
+        rows = self._db.all(
+            "SELECT * FROM sfn_stops WHERE (:execution IS NULL OR execution = :execution)"
+            " AND (:task IS NULL OR task = :task) ORDER BY id",
+            {"execution": execution, "task": task},
+        )
+        return [StopRow.from_row(row) for row in rows]
+
+    def delete_stop(self, id_: int) -> None:
+        self._db.execute("DELETE FROM sfn_stops WHERE id = ?", (id_,))
 
     # Journal --------------------------------------------------------------------------------------
 
