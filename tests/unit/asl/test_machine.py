@@ -294,3 +294,10 @@ def test_a_task_that_takes_too_long_has_missed_no_heartbeat() -> None:
     runner.feed([Started()], NOW)
     (timer,) = (command for command in runner.pending() if isinstance(command, SetTimer))
     assert runner.feed([Fired(timer.timer)], timer.due_ms).events[-1]["type"] == "ExecutionFailed"
+
+
+def test_too_large_parameters_are_told_apart_from_results() -> None:
+    doubled = TASK | {"Parameters": {"a.$": "$", "b.$": "$"}}
+    end, _ = finish({"A": doubled}, json.dumps("a" * 200_000))
+    cause = "The state/task 'A' provided parameters with a size exceeding the maximum number of bytes service limit."
+    assert (end.error, end.cause) == ("States.DataLimitExceeded", cause)

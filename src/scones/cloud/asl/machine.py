@@ -96,8 +96,8 @@ class Machine:
         self.redriven_ms = 0
         """When it was last redriven."""
         self.input = Json(text=execution.input)
-        self._root = Scope(program.root, ChainMap({}), None, 0)
-        self._root.heading = (program.root.start_at, self.input)
+        self.root = Scope(program.root, ChainMap({}), None, 0)
+        self.root.heading = (program.root.start_at, self.input)
         self._queue: deque[tuple[Scope, Callable[..., None], tuple[Any, ...]]] = deque()
         self._tasks: dict[int, tuple[Visit, Invoke | None]] = {}
         self._timers: dict[int, tuple[int, Visit | None]] = {}
@@ -134,7 +134,7 @@ class Machine:
                     work(*arguments)
         except _HistoryFullError:
             cause = f"The execution reached the maximum number of history events ({EVENT_LIMIT})."
-            self.finish("FAILED", "executionFailed", self._root.last, error="States.Runtime", cause=cause)
+            self.finish("FAILED", "executionFailed", self.root.last, error="States.Runtime", cause=cause)
         return Turn(taken, self._events, self._commands, done)
 
     def pending(self) -> list[Command]:
@@ -192,7 +192,7 @@ class Machine:
         details = {"input": self.execution.input, "inputDetails": {"truncated": False}}
         self.emit("ExecutionStarted", 0, "executionStarted", **details, roleArn=self.execution.role_arn)
         self._limit_time()
-        self.head_for(self._root, self.program.root.start_at, self.input)
+        self.head_for(self.root, self.program.root.start_at, self.input)
 
     def _redrive(self) -> None:
         self.status = "RUNNING"
@@ -200,7 +200,7 @@ class Machine:
         self.redriven_ms = self.now_ms
         self.emit("ExecutionRedriven", self._event_count, "executionRedriven", redriveCount=self.redrives)
         self._limit_time()
-        redrive.take_up(self, self._root)
+        redrive.take_up(self, self.root)
 
     def _limit_time(self) -> None:
         if self.program.timeout_s is not None:
@@ -277,7 +277,7 @@ class Machine:
             visit.heartbeat = None
             states.timer_fired(self, visit, missed_beat=True)
         elif visit is None:
-            self.finish("TIMED_OUT", "executionTimedOut", self._root.last, error="States.Timeout")
+            self.finish("TIMED_OUT", "executionTimedOut", self.root.last, error="States.Timeout")
         else:
             visit.timer = None
             states.timer_fired(self, visit)

@@ -12,12 +12,14 @@ __all__ = ["Fan", "Scope", "Visit"]
 class Scope:
     """A running sequence of states: the machine itself, a branch, or one item of a Map."""
 
-    __slots__ = ("alive", "block", "fan", "heading", "index", "item", "last", "variables", "visit")
+    __slots__ = ("alive", "block", "fan", "heading", "index", "item", "last", "sizes", "variables", "visit")
 
     def __init__(self, block: Block, variables: ChainMap[str, Any], fan: "Fan | None", index: int) -> None:
         self.block = block
         self.variables = variables
         """Own variables first, then those of the enclosing scopes."""
+        self.sizes: dict[str, int] = {}
+        """Bytes of its own variables' JSON texts."""
         self.fan = fan
         """The fan it belongs to; None for the machine's own scope."""
         self.index = index

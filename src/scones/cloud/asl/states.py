@@ -27,6 +27,7 @@ from .program import (
 from .query import Query, QueryEvaluationError
 from .retry import Catcher, matches
 from .scope import Scope, Visit
+from .stored import check_assign
 from .template import Expression, Template, evaluate
 from .timestamps import iso
 
@@ -136,7 +137,7 @@ def _leave(
     """
     view = environment(machine, visit, visit.input.value, given=known)
     output = default if chosen.output is None else Json(chosen.output.evaluate(view))
-    assigned = None if chosen.assign is None else _checked(chosen.assign.evaluate(view))
+    assigned = None if chosen.assign is None else chosen.assign.evaluate(view)
     _exit(machine, visit, output, target, assigned)
 
 
@@ -171,7 +172,9 @@ def _exit(
     """Leave the state for `target`, or complete the scope where there is none."""
     scope, state = visit.scope, visit.state
     check_size(output, state.name)
-    texts = assigned and {name: dumps(value) for name, value in assigned.items()}
+    texts = {name: dumps(value) for name, value in (assigned or {}).items()}
+    if texts:
+        scope.sizes |= check_assign(machine, scope, texts, state.name)
     scope.last = machine.emit(
         f"{state.type}StateExited",
         scope.last,
@@ -193,18 +196,17 @@ def _exit(
         fans.inner_succeeded(machine, scope, scope.fan, output)
 
 
-def check_size(document: Json, subject: str) -> None:
-    """Raises States.DataLimitExceeded, naming the state or task."""
+def check_size(document: Json, subject: str, what: str = "returned a result") -> None:
+    """Raises States.DataLimitExceeded, naming the state or task and what it did."""
     if too_large(document.text):
-        raise data_limit(subject)
+        raise data_limit(subject, what)
 
 
-def data_limit(subject: str) -> StateError:
-    """The failure of a state or task whose result is too large."""
+def data_limit(subject: str, what: str = "returned a result") -> StateError:
+    """The failure of a state or task whose result, or whatever it did, is too large."""
     return StateError(
         "States.DataLimitExceeded",
-        f"The state/task '{subject}' returned a result with a size exceeding"
-        " the maximum number of bytes service limit.",
+        f"The state/task '{subject}' {what} with a size exceeding the maximum number of bytes service limit.",
     )
 
 
@@ -394,12 +396,7 @@ def _assigned(
 ) -> dict[str, Any] | None:
     if template is None:
         return None
-    return _checked(template.evaluate(environment(machine, visit, root.value)))
-
-
-def _checked(assigned: dict[str, Any]) -> dict[str, Any]:
-    for name, value in assigned.items():
-        check_size(Json(value), name)
+    assigned: dict[str, Any] = template.evaluate(environment(machine, visit, root.value))
     return assigned
 
 
@@ -474,7 +471,7 @@ def _task(machine: "Machine", visit: Visit) -> None:
         return
     visit.token = machine.next_token() if resource.waits_for_token else None
     parameters = arguments(machine, visit, state.parameters)
-    check_size(parameters, state.name)
+    check_size(parameters, state.name, "provided parameters")
     timeout, heartbeat = limits(machine, visit, state)
     common = {"timeoutInSeconds": timeout, "taskCredentials": _credentials(machine, visit, state)}
     if resource.bare_function:
