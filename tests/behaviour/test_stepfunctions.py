@@ -130,8 +130,7 @@ def test_a_definition_that_leads_nowhere_is_refused_on_create_and_update(states:
     expected = (
         "InvalidDefinition",
         "Invalid State Machine Definition: 'MISSING_TRANSITION_TARGET: Missing 'Next' target: B"
-        " at /States/A/Next, MISSING_END_STATE: No state reachable from 'StartAt' ends the execution"
-        " at /States'",
+        " at /States/A/Next, MISSING_END_STATE: Workflow has no terminal state at null'",
     )
     assert refusal(create, states=states, definition=broken) == expected
     arn = create(states, PASS)
@@ -142,6 +141,27 @@ def test_a_definition_that_leads_nowhere_is_refused_on_create_and_update(states:
     assert checked["result"] == "FAIL"
     assert checked["diagnostics"][0]["location"] == "/States/A/Next"
     assert states.validate_state_machine_definition(definition=json.dumps(PASS))["result"] == "OK"
+
+
+def test_warnings_are_told_to_who_asks_and_refuse_nothing(states: Any) -> None:
+    doubtful = PASS | {"States": {"A": {"Type": "Pass", "Result": {"a": "$.a"}, "End": True}}}
+
+    def check(definition: Any, **options: Any) -> dict[str, Any]:
+        text = json.dumps(definition)
+        found: dict[str, Any] = states.validate_state_machine_definition(definition=text, **options)
+        return found
+
+    told = check(doubtful, severity="WARNING")
+    (warning,) = told["diagnostics"]
+    assert (told["result"], told["truncated"]) == ("OK", False)
+    assert (warning["severity"], warning["code"]) == ("WARNING", "PASS_RESULT_IS_STATIC")
+    assert warning["location"] == "/States/A/Result"
+    assert check(doubtful)["diagnostics"] == check(doubtful, severity="ERROR")["diagnostics"] == []
+    create(states, doubtful)
+    worse = check({"StartAt": "B", "States": doubtful["States"]}, severity="WARNING", maxResults=1)
+    assert (worse["result"], worse["truncated"]) == ("FAIL", True)
+    assert [found["severity"] for found in worse["diagnostics"]] == ["ERROR"]
+    assert len(check(doubtful | {"StartAt": "B"}, severity="WARNING")["diagnostics"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,9 @@ class Diagnostic:
     """A path like /States/Wait/Seconds; None where the text is no object at all."""
 
     def __str__(self) -> str:
-        told = self.location is None or self.message.endswith(self.location)
-        place = "" if told else f" at {self.location}"
+        place = f" at {self.location or 'null'}"  # AWS's own word for no place
+        if self.location and self.message.endswith(self.location):
+            place = ""
         return f"{self.code}: {self.message}{place}"
 
 
