@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 __all__ = [
     "ROLE",
     "Remote",
+    "code",
     "create",
     "dying",
     "ended",
@@ -105,6 +106,10 @@ def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
         call(**request)
     error = problem.value.response["Error"]
     return error["Code"], error["Message"]
+
+
+def code(call: Callable[..., Any], **request: Any) -> str:
+    return refusal(call, **request)[0]
 
 
 class Remote:
