@@ -44,6 +44,7 @@ from .journal import (
 from .jsontext import Json
 from .program import Block, Program
 from .scope import Fan, Scope, Visit
+from .stored import stored_bytes
 from .tokens import task_token
 
 __all__ = ["EVENT_LIMIT", "Execution", "Machine"]
@@ -97,6 +98,8 @@ class Machine:
         """When it was last redriven."""
         self.input = Json(text=execution.input)
         self.root = Scope(program.root, ChainMap({}), None, 0)
+        self.assigned_bytes = 0
+        """At least what all variables hold; counted exactly only where that may matter."""
         self.root.heading = (program.root.start_at, self.input)
         self._queue: deque[tuple[Scope, Callable[..., None], tuple[Any, ...]]] = deque()
         self._tasks: dict[int, tuple[Visit, Invoke | None]] = {}
@@ -201,6 +204,7 @@ class Machine:
         self.emit("ExecutionRedriven", self._event_count, "executionRedriven", redriveCount=self.redrives)
         self._limit_time()
         redrive.take_up(self, self.root)
+        self.assigned_bytes = stored_bytes(self.root)
 
     def _limit_time(self) -> None:
         if self.program.timeout_s is not None:

@@ -29,8 +29,11 @@ def check_assign(machine: "Machine", scope: Scope, texts: Mapping[str, str], sta
     new = sum(sizes.values())
     if new > LIMIT_BYTES:
         raise _exceeded(f"The state/task '{state}' assigned variables")
-    replaced = sum(scope.sizes.get(name, 0) for name in sizes)
-    if stored_bytes(machine.root) + new - replaced > TOTAL_BYTES:
+    machine.assigned_bytes += new
+    if machine.assigned_bytes > TOTAL_BYTES:
+        replaced = sum(scope.sizes.get(name, 0) for name in sizes)
+        machine.assigned_bytes = stored_bytes(machine.root) + new - replaced
+    if machine.assigned_bytes > TOTAL_BYTES:
         raise _exceeded(f"With those of the state/task '{state}', the execution has variables")
     return sizes
 
