@@ -76,6 +76,24 @@ def test_an_execution_that_timed_out_has_its_whole_time_again(states: Any) -> No
     assert types(states, arn).count("WaitStateEntered") == 1
 
 
+def test_a_failed_map_run_is_followed_by_another_over_all_items(
+    aws: LocalAWS, states: Any, bucket: str
+) -> None:
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    look = {"Look": task(bucket, "flag", End=True)}
+    inner = {"ProcessorConfig": config, "StartAt": "Look", "States": look}
+    arn = start(states, create(states, single({"Type": "Map", "ItemProcessor": inner})), "[1, 2]")
+    assert ended(states, arn)["status"] == "FAILED"
+    (run,) = states.list_map_runs(executionArn=arn)["mapRuns"]
+    for child in states.list_executions(mapRunArn=run["mapRunArn"])["executions"]:
+        code, _ = refusal(states.redrive_execution, executionArn=child["executionArn"])
+        assert code == "ExecutionNotRedrivable"
+    aws.client("s3").put_object(Bucket=bucket, Key="flag")
+    states.redrive_execution(executionArn=arn)
+    assert json.loads(ended(states, arn)["output"]) == [1, 2]
+    assert len(states.list_map_runs(executionArn=arn)["mapRuns"]) == 2
+
+
 def test_the_same_client_token_redrives_once(states: Any) -> None:
     arn = start(states, create(states, {"StartAt": "F", "States": {"F": {"Type": "Fail"}}}))
     ended(states, arn)
