@@ -76,22 +76,48 @@ def test_an_execution_that_timed_out_has_its_whole_time_again(states: Any) -> No
     assert types(states, arn).count("WaitStateEntered") == 1
 
 
-def test_a_failed_map_run_is_followed_by_another_over_all_items(
-    aws: LocalAWS, states: Any, bucket: str
+@pytest.mark.parametrize("kind", ["STANDARD", "EXPRESS"])
+def test_a_redriven_map_run_runs_only_what_has_no_result(
+    aws: LocalAWS, states: Any, bucket: str, kind: str
 ) -> None:
-    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    """Item 1 has its object from the start; the others fail until theirs is there."""
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": kind}
     look = {"Look": task(bucket, "flag", End=True)}
+    del look["Look"]["Parameters"]["Key"]
+    look["Look"]["Parameters"]["Key.$"] = "$"
     inner = {"ProcessorConfig": config, "StartAt": "Look", "States": look}
-    arn = start(states, create(states, single({"Type": "Map", "ItemProcessor": inner})), "[1, 2]")
+    machine = create(states, single({"Type": "Map", "MaxConcurrency": 1, "ItemProcessor": inner}))
+    aws.client("s3").put_object(Bucket=bucket, Key="one")
+    arn = start(states, machine, '["one", "two", "three"]')
     assert ended(states, arn)["status"] == "FAILED"
     (run,) = states.list_map_runs(executionArn=arn)["mapRuns"]
-    for child in states.list_executions(mapRunArn=run["mapRunArn"])["executions"]:
-        code, _ = refusal(states.redrive_execution, executionArn=child["executionArn"])
-        assert code == "ExecutionNotRedrivable"
-    aws.client("s3").put_object(Bucket=bucket, Key="flag")
+    aws.client("s3").put_object(Bucket=bucket, Key="two")
+    aws.client("s3").put_object(Bucket=bucket, Key="three")
     states.redrive_execution(executionArn=arn)
-    assert json.loads(ended(states, arn)["output"]) == [1, 2]
-    assert len(states.list_map_runs(executionArn=arn)["mapRuns"]) == 2
+    assert json.loads(ended(states, arn)["output"]) == ["one", "two", "three"]
+    (same,) = states.list_map_runs(executionArn=arn)["mapRuns"]
+    assert same["mapRunArn"] == run["mapRunArn"]
+    described = states.describe_map_run(mapRunArn=run["mapRunArn"])
+    assert (described["status"], described["redriveCount"]) == ("SUCCEEDED", 1)
+    assert described["executionCounts"]["succeeded"] == described["executionCounts"]["total"] == 3
+    told = types(states, arn)
+    assert told[told.index("ExecutionRedriven") :][:2] == ["ExecutionRedriven", "MapRunRedriven"]
+    children = states.list_executions(mapRunArn=run["mapRunArn"])["executions"]
+    if kind == "STANDARD":
+        assert sorted(child["redriveCount"] for child in children) == [0, 0, 1]
+
+
+def test_a_child_execution_is_redriven_by_its_map_run_alone(states: Any) -> None:
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    inner = {"ProcessorConfig": config, "StartAt": "F", "States": {"F": {"Type": "Fail"}}}
+    arn = start(states, create(states, single({"Type": "Map", "ItemProcessor": inner})), "[1]")
+    ended(states, arn)
+    (run,) = states.list_map_runs(executionArn=arn)["mapRuns"]
+    (child,) = states.list_executions(mapRunArn=run["mapRunArn"])["executions"]
+    code, _ = refusal(states.redrive_execution, executionArn=child["executionArn"])
+    assert code == "ExecutionNotRedrivable"
+    told = states.describe_execution(executionArn=child["executionArn"])
+    assert told["redriveStatus"] == "REDRIVABLE_BY_MAP_RUN"
 
 
 def test_the_same_client_token_redrives_once(states: Any) -> None:

@@ -3,12 +3,12 @@
 A finished machine keeps its scopes: those that failed, those that were aborted, and the results of the
 rest. States that were left are not entered again, and a state that was not left begins its work anew
 under its first StateEntered event, as recorded; a Fail state alone is entered again. Of a Parallel or
-Map only the inner scopes without a result go on.
+Map only the inner scopes without a result go on, and of a distributed Map the same map run.
 """
 
 from typing import TYPE_CHECKING
 
-from . import fans, states
+from . import distributed, fans, states
 from .program import FailState, MapState
 from .scope import Fan, Scope, Visit
 
@@ -30,6 +30,8 @@ def take_up(machine: "Machine", scope: Scope) -> None:
     fan = visit.fan or visit.broken
     if fan is not None:
         _take_up_fan(machine, visit, fan)
+    elif visit.map_run is not None:
+        machine.queue(scope, states.perform, machine, visit, distributed.take_up)
     elif isinstance(visit.state, FailState):
         scope.last = visit.previous_id
         machine.head_for(scope, visit.state.name, visit.input)

@@ -3,6 +3,7 @@
 from collections import ChainMap
 from typing import Any
 
+from .journal import Invoke
 from .jsontext import Json
 from .program import Block, State
 
@@ -38,7 +39,7 @@ class Visit:
 
     __slots__ = (
         "attempts", "broken", "effective", "entered_id", "entered_ms", "fan", "heartbeat", "input", "items",
-        "limits", "previous_id", "retries", "scope", "state", "task", "timer", "token",
+        "limits", "map_run", "previous_id", "redrives", "retries", "scope", "state", "task", "timer", "token",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +60,10 @@ class Visit:
         self.fan: Fan | None = None
         self.items: list[Any] = []
         """Of a distributed Map that no reader serves."""
+        self.map_run: Invoke | None = None
+        """The question for a map run that has not succeeded: a redrive asks it again."""
+        self.redrives = 0
+        """How often it was asked again."""
         self.broken: Fan | None = None
         """The fan that the state's failure left behind: a redrive takes it up again."""
         self.task: int | None = None

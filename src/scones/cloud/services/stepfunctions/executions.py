@@ -25,7 +25,7 @@ from .records import (
     split_qualifier,
     version_number,
 )
-from .redrive_rules import not_redrivable, redrive_fields
+from .redrive_rules import redrive_fields, redrive_status
 from .runner import Runner
 from .store import Store
 from .times import milliseconds, moment
@@ -134,7 +134,6 @@ class Executions:
 
     def describe_execution(self, request: Wire, context: Context) -> Wire:
         row = find_execution(self._store, request["executionArn"])
-        reason = not_redrivable(self._store, row, milliseconds(self._clock.now()))
         reply: Wire = {
             "executionArn": row.arn,
             **_origin(row, self._machine_arn(row)),
@@ -142,10 +141,8 @@ class Executions:
             "status": row.status,
             "startDate": moment(row.started_ms),
             **redrive_fields(row),
-            "redriveStatus": "NOT_REDRIVABLE" if reason else "REDRIVABLE",
+            **redrive_status(self._store, row, milliseconds(self._clock.now())),
         }
-        if reason:
-            reply["redriveStatusReason"] = reason
         if row.map_run is not None:
             reply["mapRunArn"] = self._map_runs.by_id(row.map_run).arn
         if row.stopped_ms is not None:
@@ -211,9 +208,16 @@ class Executions:
         run = find_map_run(self._map_runs, request["mapRunArn"])
         limit = request.get("maxResults") or 100
         before = decode_token(request, _FAR)
-        if run.express or request.get("redriveFilter") == "REDRIVEN":
+        if run.express:
             return {"executions": []}
-        rows = self._map_runs.listed(run.id, before, limit + 1, request.get("statusFilter"))
+        wanted = request.get("redriveFilter")
+        rows = self._map_runs.listed(
+            run.id,
+            before,
+            limit + 1,
+            status=request.get("statusFilter"),
+            redriven=None if wanted is None else wanted == "REDRIVEN",
+        )
 
         def show(row: ExecutionRow) -> Wire:
             return _listed(row, child_machine_arn(row)) | {"mapRunArn": run.arn, "itemCount": row.items}

@@ -34,17 +34,18 @@ __all__ = [
 EXECUTION_MOVES = {
     "RUNNING": {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"},
     "SUCCEEDED": set(),
-    "FAILED": {"RUNNING"},
-    "TIMED_OUT": {"RUNNING"},
-    "ABORTED": {"RUNNING"},
+    "FAILED": {"RUNNING", "PENDING_REDRIVE"},
+    "TIMED_OUT": {"RUNNING", "PENDING_REDRIVE"},
+    "ABORTED": {"RUNNING", "PENDING_REDRIVE"},
+    "PENDING_REDRIVE": {"RUNNING", "FAILED", "ABORTED"},
 }
-"""An execution runs again by a redrive alone."""
+"""An execution runs again by a redrive alone; one that a map run began waits for its turn then."""
 MACHINE_MOVES: dict[str, set[str]] = {"ACTIVE": {"DELETING"}, "DELETING": set()}
 MAP_RUN_MOVES: dict[str, set[str]] = {
     "RUNNING": {"SUCCEEDED", "FAILED", "ABORTED"},
     "SUCCEEDED": set(),
-    "FAILED": set(),
-    "ABORTED": set(),
+    "FAILED": {"RUNNING"},
+    "ABORTED": {"RUNNING"},
 }
 
 _FORBIDDEN = re.compile(r"""[\s?*<>{}\[\]"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]""")

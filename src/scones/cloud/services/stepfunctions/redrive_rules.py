@@ -13,7 +13,7 @@ from .records import EXECUTION_MOVES, ExecutionRow
 from .store import Store
 from .times import moment
 
-__all__ = ["not_redrivable", "redrive_fields"]
+__all__ = ["not_redrivable", "redrive_fields", "redrive_status"]
 
 _PERIOD_MS = timedelta(days=14) // timedelta(milliseconds=1)
 _OPEN_MS = timedelta(days=365) // timedelta(milliseconds=1)
@@ -23,8 +23,6 @@ def not_redrivable(store: Store, row: ExecutionRow, now_ms: int) -> str | None:
     """Why an execution cannot be redriven, in AWS's words; None where it can."""
     if "RUNNING" not in EXECUTION_MOVES[row.status]:
         return f"Execution is {row.status} and cannot be redriven"
-    if row.map_run is not None:
-        return "Execution was started by a Map Run and cannot be redriven by itself"
     if store.machine_by_id(row.machine).status == "DELETING":
         return "State machine is in DELETING status"
     if store.last_turn(row.id)[1] >= EVENT_LIMIT - 1:
@@ -34,6 +32,14 @@ def not_redrivable(store: Store, row: ExecutionRow, now_ms: int) -> str | None:
     if row.stopped_ms is not None and now_ms - row.stopped_ms > _PERIOD_MS:
         return "Execution redrivable period exceeded"
     return None
+
+
+def redrive_status(store: Store, row: ExecutionRow, now_ms: int) -> Wire:
+    """Whether an execution can be redriven, and how; of one that cannot, why."""
+    reason = not_redrivable(store, row, now_ms)
+    if reason is not None:
+        return {"redriveStatus": "NOT_REDRIVABLE", "redriveStatusReason": reason}
+    return {"redriveStatus": "REDRIVABLE" if row.map_run is None else "REDRIVABLE_BY_MAP_RUN"}
 
 
 def redrive_fields(row: ExecutionRow) -> Wire:

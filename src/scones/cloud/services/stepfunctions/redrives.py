@@ -29,6 +29,8 @@ class Redrives:
         if before:
             return {"redriveDate": moment(before)}
         reason = not_redrivable(self._store, row, now)
+        if reason is None and row.map_run is not None:
+            reason = "Execution was started by a Map Run and cannot be redriven by itself"
         if reason is None and not self._runner.redrive(row, now, token):
             reason = "Execution history cannot be read again by this release"
         if reason is not None:

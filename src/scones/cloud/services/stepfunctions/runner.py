@@ -191,7 +191,8 @@ class Runner:
             return False
         self._store.redrive_execution(row, token, now_ms)
         self._faults.reach("stepfunctions.redrive.recorded")
-        commands = self._advance(live, [Redriven()], now_ms)
+        # An EXPRESS execution keeps no journal, and begins anew.
+        commands = self._advance(live, [Redriven() if live.turns else Started()], now_ms)
         self._db.after_commit(lambda: self._adopt(live, commands))
         return True
 
