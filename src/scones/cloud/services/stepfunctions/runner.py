@@ -358,9 +358,9 @@ class Runner:
         for command in turn.commands:
             if isinstance(command, Finish):
                 self._finish(live.id, live.child, command, now)
-            elif isinstance(command, CancelTask):
+            elif isinstance(command, CancelTask) and integrations.waits_for_job(command.invoke):
                 name = _child_name(live.machine.execution, command.task)
-                self._stops.journal(live.id, command, name)
+                self._stops.journal(live.id, command.invoke, name)
         return turn.commands
 
     def _keep_map_runs(self, live: _Live, turn: Turn, now: int) -> None:
@@ -434,10 +434,11 @@ class Runner:
                 case CancelTimer(timer):
                     if handle := live.timers.pop(timer, None):
                         handle.cancel()
-                case CancelTask(task):  # an answer on its way will find nobody waiting
+                case CancelTask(task, invoke):  # an answer on its way will find nobody waiting
                     self._activities.withdraw(live.id, task)
                     live.followed.pop(task, None)
-                    self._stops.perform(live.id, command)
+                    if integrations.waits_for_job(invoke):
+                        self._stops.perform(live.id, task)
                     if run := live.map_runs.pop(task, None):
                         run.stop()
                 case Finish():

@@ -6,7 +6,7 @@ told to stop. A start repeats what was left.
 
 import contextlib
 
-from scones.cloud.asl.journal import CancelTask, Submitted
+from scones.cloud.asl.journal import Invoke, Submitted
 from scones.cloud.asl.jsontext import loads
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Call, Faults, Spawn, Wire
@@ -36,21 +36,21 @@ class Stops:
         for row in self._store.stops():
             self._begin(row)
 
-    def journal(self, execution: int, given_up: CancelTask, name: str) -> None:
-        """In the transaction of the turn that gives the task up."""
-        if integrations.waits_for_job(given_up.invoke):
-            self._store.add_stop(execution, given_up.invoke, name)
+    def journal(self, execution: int, invoke: Invoke, name: str) -> None:
+        """In the transaction of the turn that gives the task up.
 
-    def perform(self, execution: int, given_up: CancelTask) -> None:
+        name: of the execution that it began, if it gave none.
+        """
+        self._store.add_stop(execution, invoke, name)
+
+    def perform(self, execution: int, task: int) -> None:
         """Once that turn is durable."""
-        if not integrations.waits_for_job(given_up.invoke):
-            return
         self._faults.reach("stepfunctions.stop.journaled")
-        for row in self._store.stops(execution, given_up.task):
+        for row in self._store.stops(execution, task):
             if row.submitted:
                 self._begin(row)
             else:
-                self._unanswered[execution, given_up.task] = row
+                self._unanswered[execution, task] = row
 
     def answered(self, execution: int, task: int, answer: object) -> None:
         """The reply to a question whose task has been given up meanwhile."""
