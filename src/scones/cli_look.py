@@ -97,11 +97,13 @@ def _listing(executions: "Sequence[Listed]") -> "Table":
     from rich.table import Table
 
     table = Table(box=None)
-    for column in ("name", "status", "started", "seconds"):
+    redriven = any(e.redrives for e in executions)
+    for column in ("name", "status", "started", "seconds", *(["redrives"] if redriven else [])):
         table.add_column(column, overflow="fold")
     for e in executions:
         seconds = f"{(e.stopped - e.started).total_seconds():.1f}" if e.stopped else ""
-        table.add_row(escape(e.name), _coloured(e.status), f"{e.started:%Y-%m-%d %H:%M:%S}", seconds)
+        started, redrives = f"{e.started:%Y-%m-%d %H:%M:%S}", [str(e.redrives or "")] if redriven else []
+        table.add_row(escape(e.name), _coloured(e.status), started, seconds, *redrives)
     return table
 
 
@@ -129,7 +131,8 @@ def _show(work: Any, execution: str, machine: str | None, state: str | None) -> 
         work.show(asdict(shown), {})
         return
     console = Console(highlight=False)
-    console.print(f"{shown.arn}  {_coloured(shown.status)}", soft_wrap=True)
+    times = f"  redriven {shown.redrives} {'times' if shown.redrives > 1 else 'time'}" * bool(shown.redrives)
+    console.print(f"{shown.arn}  {_coloured(shown.status)}{times}", soft_wrap=True)
     for line in draw(shown.definition, {summary.name: summary for summary in shown.states}):
         console.print(_drawn(line), no_wrap=True, overflow="ellipsis", crop=True)
 

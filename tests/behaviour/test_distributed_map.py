@@ -345,7 +345,7 @@ def test_no_more_items_run_at_once_than_are_allowed_and_the_limit_can_be_raised(
     run = map_run(states, arn)
     assert run["itemCounts"] == {
         "pending": 3, "running": 2, "succeeded": 0, "failed": 0, "timedOut": 0, "aborted": 0,
-        "total": 5, "resultsWritten": 0,
+        "total": 5, "resultsWritten": 0, "pendingRedrive": 0, "failuresNotRedrivable": 0,
     }  # fmt: skip
     states.update_map_run(mapRunArn=run["mapRunArn"], maxConcurrency=4)
     until(lambda: running() == 4)

@@ -1,20 +1,18 @@
 """The verbs that look, as a person calls them, against a running cloud."""
 
 import json
-import time
-import uuid
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.stepfunctions import create, ended, start
 
 from scones.cli import cli
 from scones.testing import LocalAWS
 from scones.workflow.errors import WorkflowError
 
-ROLE = "arn:aws:iam::000000000000:role/states"
 SHIPPED = Path(__file__).parents[2] / "src/scones/shipped/state_machine.asl.json"
 MACHINE = {
     "StartAt": "Each",
@@ -50,23 +48,27 @@ def look(aws: LocalAWS) -> Any:
 
 
 @pytest.fixture
-def ended(aws: LocalAWS) -> str:
+def execution(states: Any) -> str:
     """The ARN of an execution that retried, caught and failed."""
-    states = aws.client("stepfunctions")
-    name = f"look-{uuid.uuid4().hex[:8]}"
-    machine = states.create_state_machine(name=name, definition=json.dumps(MACHINE), roleArn=ROLE)
-    arn: str = states.start_execution(stateMachineArn=machine["stateMachineArn"], input="[1,2,3]")[
-        "executionArn"
-    ]
-    deadline = time.monotonic() + 30
-    while states.describe_execution(executionArn=arn)["status"] == "RUNNING":
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    arn = start(states, create(states, MACHINE), "[1,2,3]")
+    ended(states, arn)
     return arn
 
 
-def test_an_execution_is_listed_shown_and_drawn(look: Any, ended: str, tmp_path: Path) -> None:
-    machine, name = ended.split(":")[-2:]
+def test_redrives_are_listed_and_shown(states: Any, look: Any, execution: str) -> None:
+    machine = execution.split(":")[-2]
+    assert "redrives" not in look("executions", "--machine", machine).output
+    states.redrive_execution(executionArn=execution)
+    ended(states, execution)
+    assert "redrives" in look("executions", "--machine", machine).output
+    assert "redriven 1 time" in look("show", execution).output
+    shown = json.loads(look("show", execution, "--json").stdout)
+    by_name = {state["name"]: state for state in shown["states"]}
+    assert (shown["redrives"], by_name["Stop"]["redrives"], by_name["Ask"]["redrives"]) == (1, 1, 0)
+
+
+def test_an_execution_is_listed_shown_and_drawn(look: Any, execution: str, tmp_path: Path) -> None:
+    machine, name = execution.split(":")[-2:]
     assert name in look("executions", "--machine", machine, "--json").output
     assert name not in look("executions", "--machine", machine, "--status", "RUNNING", "--json").output
     shown = json.loads(look("show", name, "--machine", machine, "--json").stdout)
@@ -77,15 +79,15 @@ def test_an_execution_is_listed_shown_and_drawn(look: Any, ended: str, tmp_path:
     }  # fmt: skip
     assert by_name["Each"]["iterations"] == {"started": 3, "succeeded": 3}
     assert (by_name["Ask"]["retries"], by_name["Stop"]["error"]) == (1, "Enough")
-    assert "Lambda.ResourceNotFoundException" in look("show", ended, "--state", "Ask").stdout
-    assert look("graph", ended, "-o", str(tmp_path / "a.svg")).exit_code == 0
+    assert "Lambda.ResourceNotFoundException" in look("show", execution, "--state", "Ask").stdout
+    assert look("graph", execution, "-o", str(tmp_path / "a.svg")).exit_code == 0
     assert "Ask: CAUGHT" in (tmp_path / "a.svg").read_text()
 
 
-def test_a_listing_that_is_cut_says_so(look: Any, aws: LocalAWS, ended: str) -> None:
-    machine = ended.split(":")[-2]
+def test_a_listing_that_is_cut_says_so(look: Any, aws: LocalAWS, execution: str) -> None:
+    machine = execution.split(":")[-2]
     states = aws.client("stepfunctions")
-    states.start_execution(stateMachineArn=aws_machine(ended), name="second", input="[]")
+    states.start_execution(stateMachineArn=aws_machine(execution), name="second", input="[]")
     cut = look("executions", "--machine", machine, "--limit", "1", "--json")
     assert [execution["name"] for execution in json.loads(cut.stdout)] == ["second"]
     assert "there are more" in cut.stderr
@@ -93,7 +95,7 @@ def test_a_listing_that_is_cut_says_so(look: Any, aws: LocalAWS, ended: str) -> 
 
 
 def test_following_gives_a_line_for_each_change_and_ends_with_an_interrupt(
-    look: Any, ended: str, monkeypatch: pytest.MonkeyPatch
+    look: Any, execution: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = iter([None, None])
 
@@ -102,9 +104,9 @@ def test_following_gives_a_line_for_each_change_and_ends_with_an_interrupt(
             raise KeyboardInterrupt
 
     monkeypatch.setattr("scones.cli_look.time", SimpleNamespace(sleep=wait))
-    followed = look("executions", "--machine", ended.split(":")[-2], "--follow", "--json")
+    followed = look("executions", "--machine", execution.split(":")[-2], "--follow", "--json")
     lines = [json.loads(line) for line in followed.stdout.splitlines()]
-    assert [(line["arn"], line["status"]) for line in lines] == [(ended, "FAILED")]
+    assert [(line["arn"], line["status"]) for line in lines] == [(execution, "FAILED")]
     assert followed.exit_code != 0
 
 

@@ -2,71 +2,17 @@
 
 import io
 import json
-import time
-import uuid
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from tests.stepfunctions import ROLE, create, ended, refusal, start, types, unique, until
 
 from scones.testing import LocalAWS
 
-ROLE = "arn:aws:iam::000000000000:role/states"
 PASS = {"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}}
 WAIT = {"StartAt": "A", "States": {"A": {"Type": "Wait", "Seconds": 3600, "End": True}}}
-
-
-def name(kind: str) -> str:
-    return f"{kind}-{uuid.uuid4().hex[:12]}"
-
-
-@pytest.fixture
-def states(aws: LocalAWS) -> Any:
-    return aws.client("stepfunctions")
-
-
-def create(states: Any, definition: dict[str, Any], **options: Any) -> str:
-    options = {"name": name("machine"), "roleArn": ROLE} | options
-    arn: str = states.create_state_machine(definition=json.dumps(definition), **options)["stateMachineArn"]
-    return arn
-
-
-def until(check: Callable[[], Any], seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
-    return found
-
-
-def ended(states: Any, arn: str) -> dict[str, Any]:
-    """The description of an execution once it is over."""
-
-    def look() -> dict[str, Any] | None:
-        described: dict[str, Any] = states.describe_execution(executionArn=arn)
-        return described if described["status"] != "RUNNING" else None
-
-    found: dict[str, Any] = until(look)
-    return found
-
-
-def start(states: Any, machine: str, given: str = "{}", **options: Any) -> str:
-    arn: str = states.start_execution(stateMachineArn=machine, input=given, **options)["executionArn"]
-    return arn
-
-
-def types(states: Any, arn: str) -> list[str]:
-    return [event["type"] for event in states.get_execution_history(executionArn=arn)["events"]]
-
-
-def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as problem:
-        call(**request)
-    error = problem.value.response["Error"]
-    return error["Code"], error["Message"]
 
 
 def function(aws: LocalAWS, source: str) -> str:
@@ -76,7 +22,7 @@ def function(aws: LocalAWS, source: str) -> str:
         file.writestr("handler.py", source)
     lambda_ = aws.client("lambda")
     created = lambda_.create_function(
-        FunctionName=name("function"),
+        FunctionName=unique("function"),
         Runtime="python3.12",
         Role=ROLE,
         Handler="handler.handler",
@@ -112,7 +58,7 @@ def test_a_state_machine_is_created_described_updated_listed_and_deleted(states:
 
 
 def test_repeating_a_creation_gives_the_same_machine_and_a_different_one_is_refused(states: Any) -> None:
-    chosen = name("machine")
+    chosen = unique("machine")
     arn = create(states, PASS, name=chosen)
     assert create(states, PASS, name=chosen, roleArn=f"{ROLE}-2", tags=[{"key": "a", "value": "b"}]) == arn
     code, message = refusal(create, states=states, definition=WAIT, name=chosen)
@@ -130,8 +76,7 @@ def test_a_definition_that_leads_nowhere_is_refused_on_create_and_update(states:
     expected = (
         "InvalidDefinition",
         "Invalid State Machine Definition: 'MISSING_TRANSITION_TARGET: Missing 'Next' target: B"
-        " at /States/A/Next, MISSING_END_STATE: No state reachable from 'StartAt' ends the execution"
-        " at /States'",
+        " at /States/A/Next, MISSING_END_STATE: Workflow has no terminal state at null'",
     )
     assert refusal(create, states=states, definition=broken) == expected
     arn = create(states, PASS)
@@ -142,6 +87,27 @@ def test_a_definition_that_leads_nowhere_is_refused_on_create_and_update(states:
     assert checked["result"] == "FAIL"
     assert checked["diagnostics"][0]["location"] == "/States/A/Next"
     assert states.validate_state_machine_definition(definition=json.dumps(PASS))["result"] == "OK"
+
+
+def test_warnings_are_told_to_who_asks_and_refuse_nothing(states: Any) -> None:
+    doubtful = PASS | {"States": {"A": {"Type": "Pass", "Result": {"a": "$.a"}, "End": True}}}
+
+    def check(definition: Any, **options: Any) -> dict[str, Any]:
+        text = json.dumps(definition)
+        found: dict[str, Any] = states.validate_state_machine_definition(definition=text, **options)
+        return found
+
+    told = check(doubtful, severity="WARNING")
+    (warning,) = told["diagnostics"]
+    assert (told["result"], told["truncated"]) == ("OK", False)
+    assert (warning["severity"], warning["code"]) == ("WARNING", "PASS_RESULT_IS_STATIC")
+    assert warning["location"] == "/States/A/Result"
+    assert check(doubtful)["diagnostics"] == check(doubtful, severity="ERROR")["diagnostics"] == []
+    create(states, doubtful)
+    worse = check({"StartAt": "B", "States": doubtful["States"]}, severity="WARNING", maxResults=1)
+    assert (worse["result"], worse["truncated"]) == ("FAIL", True)
+    assert [found["severity"] for found in worse["diagnostics"]] == ["ERROR"]
+    assert len(check(doubtful | {"StartAt": "B"}, severity="WARNING")["diagnostics"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -225,7 +191,7 @@ def test_a_history_is_paged_in_both_directions_and_without_data(states: Any) -> 
 
 
 def test_starting_again_under_the_same_name(states: Any) -> None:
-    machine, chosen = create(states, WAIT), name("execution")
+    machine, chosen = create(states, WAIT), unique("execution")
     first = start(states, machine, '{"a":1}', name=chosen)
     assert start(states, machine, '{"a":1}', name=chosen) == first
     expected = ("ExecutionAlreadyExists", f"Execution Already Exists: '{first}'")
@@ -379,7 +345,7 @@ def test_a_raised_exception_fails_the_execution_under_its_own_name(aws: LocalAWS
 
 
 def test_a_function_that_is_not_there(aws: LocalAWS, states: Any) -> None:
-    missing = f"arn:aws:lambda:us-east-1:000000000000:function:{name('none')}"
+    missing = f"arn:aws:lambda:us-east-1:000000000000:function:{unique('none')}"
     described = ended(states, start(states, create(states, invoking(missing))))
     assert described["error"] == "Lambda.ResourceNotFoundException"
     assert described["cause"].startswith(f"Function not found: {missing}")
@@ -389,7 +355,7 @@ def test_a_function_that_is_not_there(aws: LocalAWS, states: Any) -> None:
 
 
 def test_many_items_fan_out_and_a_caught_failure_publishes_to_a_topic(aws: LocalAWS, states: Any) -> None:
-    topic = aws.client("sns").create_topic(Name=name("topic"))["TopicArn"]
+    topic = aws.client("sns").create_topic(Name=unique("topic"))["TopicArn"]
     item = invoking(function(aws, RAISE))
     notify = {
         "Type": "Task",

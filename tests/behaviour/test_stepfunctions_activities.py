@@ -2,9 +2,6 @@
 
 import json
 import socket
-import time
-import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,42 +11,21 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from botocore.exceptions import ClientError
+from tests.stepfunctions import code, create, ended, single, start, types, unique, until
 
 from scones.testing import LocalAWS
-
-ROLE = "arn:aws:iam::000000000000:role/states"
-
-
-@pytest.fixture
-def states(aws: LocalAWS) -> Any:
-    return aws.client("stepfunctions")
 
 
 @pytest.fixture
 def activity(states: Any) -> str:
-    arn: str = states.create_activity(name=f"activity-{uuid.uuid4().hex[:12]}")["activityArn"]
+    arn: str = states.create_activity(name=unique("activity"))["activityArn"]
     return arn
 
 
-def until(check: Callable[[], Any], seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
-    return found
-
-
-def start(states: Any, activity: str, given: Any, **fields: Any) -> str:
-    task = {"Type": "Task", "Resource": activity, "End": True} | fields
-    created = states.create_state_machine(
-        name=f"machine-{uuid.uuid4().hex[:12]}",
-        roleArn=ROLE,
-        definition=json.dumps({"StartAt": "T", "States": {"T": task}}),
-    )
-    started = states.start_execution(stateMachineArn=created["stateMachineArn"], input=json.dumps(given))
-    arn: str = started["executionArn"]
-    return arn
+def ask(states: Any, activity: str, given: Any, **fields: Any) -> str:
+    """An execution whose one state is a task of the activity."""
+    machine = create(states, single({"Type": "Task", "Resource": activity} | fields))
+    return start(states, machine, json.dumps(given))
 
 
 def take(states: Any, activity: str, **request: Any) -> Any:
@@ -60,28 +36,8 @@ def _taken(reply: Any) -> Any:
     return reply if reply.get("taskToken") else None
 
 
-def types(states: Any, arn: str) -> list[str]:
-    return [event["type"] for event in states.get_execution_history(executionArn=arn)["events"]]
-
-
-def ended(states: Any, arn: str) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
-        described: dict[str, Any] = states.describe_execution(executionArn=arn)
-        return described if described["status"] != "RUNNING" else None
-
-    found: dict[str, Any] = until(look)
-    return found
-
-
-def refusal(call: Callable[..., Any], **request: Any) -> str:
-    with pytest.raises(ClientError) as problem:
-        call(**request)
-    code: str = problem.value.response["Error"]["Code"]
-    return code
-
-
 def test_an_activity_is_made_once_described_listed_tagged_and_deleted(states: Any) -> None:
-    name = f"activity-{uuid.uuid4().hex[:12]}"
+    name = unique("activity")
     created = states.create_activity(name=name, tags=[{"key": "a", "value": "1"}])
     again = states.create_activity(name=name, tags=[{"key": "b", "value": "2"}])
     arn = created["activityArn"]
@@ -98,18 +54,18 @@ def test_an_activity_is_made_once_described_listed_tagged_and_deleted(states: An
     assert states.list_tags_for_resource(resourceArn=arn)["tags"] == [{"key": "c", "value": "3"}]
     states.delete_activity(activityArn=arn)
     states.delete_activity(activityArn=arn)
-    assert refusal(states.describe_activity, activityArn=arn) == "ActivityDoesNotExist"
-    assert refusal(states.get_activity_task, activityArn=arn) == "ActivityDoesNotExist"
-    assert refusal(states.list_tags_for_resource, resourceArn=arn) == "ResourceNotFound"
+    assert code(states.describe_activity, activityArn=arn) == "ActivityDoesNotExist"
+    assert code(states.get_activity_task, activityArn=arn) == "ActivityDoesNotExist"
+    assert code(states.list_tags_for_resource, resourceArn=arn) == "ResourceNotFound"
 
 
 def test_names_and_arns_that_are_none_are_refused(states: Any) -> None:
-    assert refusal(states.create_activity, name="a b") == "InvalidName"
-    assert refusal(states.get_activity_task, activityArn="activity") == "InvalidArn"
+    assert code(states.create_activity, name="a b") == "InvalidName"
+    assert code(states.get_activity_task, activityArn="activity") == "InvalidArn"
 
 
 def test_a_worker_takes_a_task_and_its_answer_ends_it(states: Any, activity: str) -> None:
-    arn = start(states, activity, {"a": 1})
+    arn = ask(states, activity, {"a": 1})
     task = take(states, activity, workerName="ann")
     assert json.loads(task["input"]) == {"a": 1}
     states.send_task_success(taskToken=task["taskToken"], output='{"b": 2}')
@@ -122,17 +78,17 @@ def test_a_worker_takes_a_task_and_its_answer_ends_it(states: Any, activity: str
     ]
     assert events[2]["activityScheduledEventDetails"]["resource"] == activity
     assert events[3]["activityStartedEventDetails"]["workerName"] == "ann"
-    assert refusal(states.send_task_heartbeat, taskToken=task["taskToken"]) == "TaskTimedOut"
+    assert code(states.send_task_heartbeat, taskToken=task["taskToken"]) == "TaskTimedOut"
 
 
 def test_a_failure_can_be_retried_and_then_caught(states: Any, activity: str) -> None:
     retry = [{"ErrorEquals": ["Refused"], "MaxAttempts": 1, "IntervalSeconds": 1}]
-    arn = start(states, activity, {}, Retry=retry)
+    arn = ask(states, activity, {}, Retry=retry)
     first = take(states, activity)
     states.send_task_failure(taskToken=first["taskToken"], error="Refused", cause="no")
     second = take(states, activity)
     assert second["taskToken"] != first["taskToken"]
-    assert refusal(states.send_task_success, taskToken=first["taskToken"], output="1") == "TaskTimedOut"
+    assert code(states.send_task_success, taskToken=first["taskToken"], output="1") == "TaskTimedOut"
     states.send_task_failure(taskToken=second["taskToken"], error="Refused", cause="never")
     described = ended(states, arn)
     assert (described["status"], described["error"], described["cause"]) == ("FAILED", "Refused", "never")
@@ -141,7 +97,7 @@ def test_a_failure_can_be_retried_and_then_caught(states: Any, activity: str) ->
 @pytest.mark.parametrize("field", ["TimeoutSeconds", "HeartbeatSeconds"])
 def test_limits_count_from_the_moment_a_worker_takes_the_task(states: Any, activity: str, field: str) -> None:
     limits = {"TimeoutSeconds": 60} | {field: 1}
-    arn = start(states, activity, {}, **limits)
+    arn = ask(states, activity, {}, **limits)
     until(lambda: "ActivityScheduled" in types(states, arn))
     assert states.describe_execution(executionArn=arn)["status"] == "RUNNING"
     take(states, activity)
@@ -153,7 +109,7 @@ def test_limits_count_from_the_moment_a_worker_takes_the_task(states: Any, activ
 def test_a_jsonata_state_gives_its_arguments_and_its_token(states: Any, activity: str) -> None:
     arguments = {"double": "{% $states.input.n * 2 %}", "token": "{% $states.context.Task.Token %}"}
     output = "{% $states.result.x %}"
-    arn = start(states, activity, {"n": 4}, QueryLanguage="JSONata", Arguments=arguments, Output=output)
+    arn = ask(states, activity, {"n": 4}, QueryLanguage="JSONata", Arguments=arguments, Output=output)
     task = take(states, activity)
     assert json.loads(task["input"]) == {"double": 8, "token": task["taskToken"]}
     states.send_task_success(taskToken=task["taskToken"], output='{"x": "y"}')
@@ -162,7 +118,7 @@ def test_a_jsonata_state_gives_its_arguments_and_its_token(states: Any, activity
 
 def test_an_activity_that_is_not_there_fails_its_task(states: Any, activity: str) -> None:
     states.delete_activity(activityArn=activity)
-    described = ended(states, start(states, activity, {}))
+    described = ended(states, ask(states, activity, {}))
     assert (described["status"], described["error"]) == ("FAILED", "States.Runtime")
     assert described["cause"].endswith(f"The activity {activity} does not exist.")
 
@@ -170,7 +126,7 @@ def test_an_activity_that_is_not_there_fails_its_task(states: Any, activity: str
 def test_waiting_workers_share_tasks_and_none_gets_what_another_has(states: Any, activity: str) -> None:
     with ThreadPoolExecutor(4) as workers:
         polls = [workers.submit(states.get_activity_task, activityArn=activity) for _ in range(4)]
-        arns = [start(states, activity, number) for number in range(4)]
+        arns = [ask(states, activity, number) for number in range(4)]
         tasks = [poll.result() for poll in polls]
     assert sorted(task["input"] for task in tasks) == ["0", "1", "2", "3"]
     for task in tasks:
@@ -179,10 +135,10 @@ def test_waiting_workers_share_tasks_and_none_gets_what_another_has(states: Any,
 
 
 def test_a_task_of_a_stopped_execution_is_given_to_nobody(states: Any, activity: str) -> None:
-    stopped = start(states, activity, "first")
+    stopped = ask(states, activity, "first")
     until(lambda: "ActivityScheduled" in types(states, stopped))
     states.stop_execution(executionArn=stopped)
-    start(states, activity, "second")
+    ask(states, activity, "second")
     assert take(states, activity)["input"] == '"second"'
 
 
@@ -200,7 +156,7 @@ def test_a_worker_that_left_takes_no_task_with_it(aws: LocalAWS, states: Any, ac
         worker.sendall(f"POST / HTTP/1.1\r\n{lines}\r\n".encode() + body)
         states.list_activities()
     states.list_activities()
-    start(states, activity, "kept")
+    ask(states, activity, "kept")
     assert take(states, activity)["input"] == '"kept"'
 
 
@@ -208,9 +164,9 @@ def test_tasks_outlive_the_cloud(tmp_path: Path) -> None:
     with LocalAWS(tmp_path) as cloud:
         states = cloud.client("stepfunctions")
         activity = states.create_activity(name="durable")["activityArn"]
-        held = start(states, activity, "held")
+        held = ask(states, activity, "held")
         task = take(states, activity)
-        waiting = start(states, activity, "waiting")
+        waiting = ask(states, activity, "waiting")
         until(lambda: "ActivityScheduled" in types(states, waiting))
     with LocalAWS(tmp_path) as cloud:
         states = cloud.client("stepfunctions")

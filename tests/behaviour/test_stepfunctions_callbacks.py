@@ -2,43 +2,22 @@
 
 import json
 import time
-import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from tests.stepfunctions import code, create, ended, events, single, start, unique, until
 
 from scones.testing import LocalAWS
-
-ROLE = "arn:aws:iam::000000000000:role/states"
-
-
-@pytest.fixture
-def states(aws: LocalAWS) -> Any:
-    return aws.client("stepfunctions")
 
 
 @pytest.fixture
 def topic(aws: LocalAWS) -> str:
-    arn: str = aws.client("sns").create_topic(Name=f"topic-{uuid.uuid4().hex[:12]}")["TopicArn"]
+    arn: str = aws.client("sns").create_topic(Name=unique("topic"))["TopicArn"]
     return arn
-
-
-def until(check: Callable[[], Any], seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
-    return found
 
 
 def machine(states: Any, task: dict[str, Any]) -> str:
-    definition = {"StartAt": "T", "States": {"T": {"Type": "Task", "End": True} | task}}
-    name = f"machine-{uuid.uuid4().hex[:12]}"
-    created = states.create_state_machine(name=name, roleArn=ROLE, definition=json.dumps(definition))
-    arn: str = created["stateMachineArn"]
-    return arn
+    return create(states, single({"Type": "Task"} | task))
 
 
 def publish(states: Any, topic: str, **fields: Any) -> str:
@@ -47,13 +26,7 @@ def publish(states: Any, topic: str, **fields: Any) -> str:
         "Resource": "arn:aws:states:::sns:publish.waitForTaskToken",
         "Parameters": {"TopicArn": topic, "Message": {"token.$": "$$.Task.Token"}},
     }
-    arn: str = states.start_execution(stateMachineArn=machine(states, task | fields))["executionArn"]
-    return arn
-
-
-def events(states: Any, arn: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = states.get_execution_history(executionArn=arn)["events"]
-    return found
+    return start(states, machine(states, task | fields))
 
 
 def token(states: Any, arn: str) -> str:
@@ -63,22 +36,6 @@ def token(states: Any, arn: str) -> str:
     parameters = json.loads(scheduled["taskScheduledEventDetails"]["parameters"])
     found: str = parameters["Message"]["token"]
     return found
-
-
-def ended(states: Any, arn: str) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
-        described: dict[str, Any] = states.describe_execution(executionArn=arn)
-        return described if described["status"] != "RUNNING" else None
-
-    found: dict[str, Any] = until(look)
-    return found
-
-
-def refusal(call: Callable[..., Any], **request: Any) -> str:
-    with pytest.raises(ClientError) as problem:
-        call(**request)
-    code: str = problem.value.response["Error"]["Code"]
-    return code
 
 
 def test_a_task_goes_on_with_the_output_that_its_token_brings(states: Any, topic: str) -> None:
@@ -93,7 +50,7 @@ def test_a_task_goes_on_with_the_output_that_its_token_brings(states: Any, topic
         "TaskSubmitted",
         "TaskSucceeded",
     ]
-    assert refusal(states.send_task_success, taskToken=found, output="{}") == "TaskTimedOut"
+    assert code(states.send_task_success, taskToken=found, output="{}") == "TaskTimedOut"
 
 
 @pytest.mark.parametrize("given", [{}, {"error": "Refused", "cause": "not today"}])
@@ -119,10 +76,7 @@ def test_a_failure_that_a_token_brings_can_be_caught(states: Any, topic: str) ->
             "Caught": {"Type": "Pass", "End": True},
         },
     }
-    created = states.create_state_machine(
-        name=f"machine-{uuid.uuid4().hex[:12]}", roleArn=ROLE, definition=json.dumps(definition)
-    )
-    arn = states.start_execution(stateMachineArn=created["stateMachineArn"])["executionArn"]
+    arn = start(states, create(states, definition))
     states.send_task_failure(taskToken=token(states, arn), error="Refused", cause="why")
     assert json.loads(ended(states, arn)["output"]) == {"Error": "Refused", "Cause": "why"}
 
@@ -132,7 +86,7 @@ def test_a_task_without_a_sign_of_life_times_out(states: Any, topic: str) -> Non
     found = token(states, arn)
     described = ended(states, arn)
     assert (described["status"], described["error"]) == ("FAILED", "States.Timeout")
-    assert refusal(states.send_task_heartbeat, taskToken=found) == "TaskTimedOut"
+    assert code(states.send_task_heartbeat, taskToken=found) == "TaskTimedOut"
 
 
 def test_signs_of_life_keep_a_task_waiting(states: Any, topic: str) -> None:
@@ -147,18 +101,18 @@ def test_signs_of_life_keep_a_task_waiting(states: Any, topic: str) -> None:
 
 
 def test_what_is_no_token_or_no_output_is_refused(states: Any, topic: str) -> None:
-    assert refusal(states.send_task_success, taskToken="NoSuchToken", output="{}") == "InvalidToken"
-    assert refusal(states.send_task_failure, taskToken="NoSuchToken") == "InvalidToken"
+    assert code(states.send_task_success, taskToken="NoSuchToken", output="{}") == "InvalidToken"
+    assert code(states.send_task_failure, taskToken="NoSuchToken") == "InvalidToken"
     found = token(states, publish(states, topic))
-    assert refusal(states.send_task_heartbeat, taskToken=found[:-8] + "AAAAAAA=") == "InvalidToken"
-    assert refusal(states.send_task_success, taskToken=found, output="{") == "InvalidOutput"
+    assert code(states.send_task_heartbeat, taskToken=found[:-8] + "AAAAAAA=") == "InvalidToken"
+    assert code(states.send_task_success, taskToken=found, output="{") == "InvalidOutput"
 
 
 def test_a_stopped_execution_takes_no_callback(states: Any, topic: str) -> None:
     arn = publish(states, topic)
     found = token(states, arn)
     states.stop_execution(executionArn=arn)
-    assert refusal(states.send_task_success, taskToken=found, output="{}") == "TaskTimedOut"
+    assert code(states.send_task_success, taskToken=found, output="{}") == "TaskTimedOut"
 
 
 def test_an_execution_may_start_another_and_wait_for_its_callback(states: Any) -> None:
@@ -198,8 +152,7 @@ def nested(states: Any, child: str, pattern: str) -> str:
         "Resource": f"arn:aws:states:::states:startExecution{pattern}",
         "Parameters": {"StateMachineArn": child, "Input": {"a": 1}},
     }
-    arn: str = states.start_execution(stateMachineArn=machine(states, task))["executionArn"]
-    return arn
+    return start(states, machine(states, task))
 
 
 @pytest.mark.parametrize(("pattern", "shown"), [(".sync", '{"a":1}'), (".sync:2", {"a": 1})])
@@ -214,9 +167,7 @@ def test_a_nested_execution_that_is_waited_for_gives_its_description(
 
 def test_a_nested_execution_that_fails_fails_its_task(states: Any) -> None:
     definition = {"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "Inner", "Cause": "why"}}}
-    child = states.create_state_machine(
-        name=f"machine-{uuid.uuid4().hex[:12]}", roleArn=ROLE, definition=json.dumps(definition)
-    )["stateMachineArn"]
+    child = create(states, definition)
     described = ended(states, nested(states, child, ".sync"))
     cause = json.loads(described["cause"])
     assert described["error"] == "States.TaskFailed"

@@ -1,25 +1,17 @@
 """Operations of other services as tasks of a state machine, as boto3 sees them."""
 
 import json
-import time
-import uuid
 from typing import Any
 
 import pytest
+from tests.stepfunctions import create, ended, single, start, unique
 
 from scones.testing import LocalAWS
-
-ROLE = "arn:aws:iam::000000000000:role/states"
-
-
-@pytest.fixture
-def states(aws: LocalAWS) -> Any:
-    return aws.client("stepfunctions")
 
 
 @pytest.fixture
 def bucket(aws: LocalAWS) -> str:
-    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    name = unique("bucket")
     aws.client("s3").create_bucket(Bucket=name)
     return name
 
@@ -30,21 +22,8 @@ def run(states: Any, operation: str, **parameters: Any) -> dict[str, Any]:
         "Type": "Task",
         "Resource": f"arn:aws:states:::aws-sdk:{operation}",
         "Parameters": parameters,
-        "End": True,
     }
-    machine = states.create_state_machine(
-        name=f"machine-{uuid.uuid4().hex[:12]}",
-        roleArn=ROLE,
-        definition=json.dumps({"StartAt": "T", "States": {"T": task}}),
-    )
-    started = states.start_execution(stateMachineArn=machine["stateMachineArn"])
-    deadline = time.monotonic() + 30
-    while True:
-        described: dict[str, Any] = states.describe_execution(executionArn=started["executionArn"])
-        if described["status"] != "RUNNING":
-            return described
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
+    return ended(states, start(states, create(states, single(task))))
 
 
 @pytest.mark.parametrize(("body", "stored"), [("text", b'"text"'), ({"a": 1}, b'{"a":1}'), (0, b"0")])

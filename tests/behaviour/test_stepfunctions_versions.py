@@ -1,26 +1,14 @@
 """Versions, aliases and EXPRESS state machines as boto3 sees them."""
 
 import json
-import time
-import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
-
-from scones.testing import LocalAWS
-
-ROLE = "arn:aws:iam::000000000000:role/states"
+from tests.stepfunctions import ROLE, code, ended, unique
 
 
 def passing(result: str) -> str:
     return json.dumps({"StartAt": "A", "States": {"A": {"Type": "Pass", "Result": result, "End": True}}})
-
-
-@pytest.fixture
-def states(aws: LocalAWS) -> Any:
-    return aws.client("stepfunctions")
 
 
 @pytest.fixture
@@ -32,27 +20,11 @@ def machine(states: Any) -> str:
 
 
 def create(states: Any, definition: str, **options: Any) -> dict[str, Any]:
-    name = f"machine-{uuid.uuid4().hex[:12]}"
+    name = unique("machine")
     created: dict[str, Any] = states.create_state_machine(
         name=name, definition=definition, roleArn=ROLE, **options
     )
     return created
-
-
-def ended(states: Any, arn: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 30
-    while (found := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
-    described: dict[str, Any] = found
-    return described
-
-
-def code(call: Callable[..., Any], **request: Any) -> str:
-    with pytest.raises(ClientError) as problem:
-        call(**request)
-    found: str = problem.value.response["Error"]["Code"]
-    return found
 
 
 def routed(machine: str, *weights: int) -> list[dict[str, Any]]:

@@ -155,20 +155,25 @@ class Stage:
         """The description and the history of a finished execution."""
         machine = self.ask("create_state_machine", name=name, definition=definition, roleArn=ROLE)
         started = self.ask("start_execution", stateMachineArn=machine["stateMachineArn"], input=given)
-        arn = {"executionArn": started["executionArn"]}
-        described = self.ask("describe_execution", **arn)
+        return await self.ended(started["executionArn"]), self.history(started["executionArn"])
+
+    async def ended(self, arn: str) -> Wire:
+        described = self.ask("describe_execution", executionArn=arn)
         for _ in range(10_000):
             if described["status"] != "RUNNING":
                 break
             await asyncio.sleep(0.25)
-            described = self.ask("describe_execution", **arn)
+            described = self.ask("describe_execution", executionArn=arn)
+        return described
+
+    def history(self, arn: str) -> list[Case]:
         events: list[Case] = []
         token: Wire = {}
         while True:
-            found = self.ask("get_execution_history", **arn, **token, maxResults=7)
+            found = self.ask("get_execution_history", executionArn=arn, **token, maxResults=7)
             events += found["events"]
             if "nextToken" not in found:
-                return described, events
+                return events
             token = {"nextToken": found["nextToken"]}
 
 
@@ -326,7 +331,7 @@ def test_recorded_validations_give_the_recorded_diagnostics(staged: Any) -> None
 
 def _exports() -> list[str]:
     folder = Path(RECORDINGS or "") / "executions"
-    return sorted(path.name for path in folder.glob("succeeded-*.json")) if RECORDINGS else []
+    return sorted(path.name for path in folder.glob("*.json")) if RECORDINGS else []
 
 
 def _details(event: Case) -> Case:
@@ -359,22 +364,26 @@ def _comparable(event: Case) -> Case:
     }
 
 
-def _always(payload: Any) -> Handler:
-    return lambda _event: payload
+def _in_turn(payloads: list[Any]) -> Handler:
+    return lambda _event: payloads.pop(0)
 
 
 def _recorded_handlers(events: list[Case]) -> dict[str, Handler]:
-    """Each function gives what it gave on AWS, once."""
-    answers: dict[str, Handler] = {}
+    """Each function gives what it gave on AWS, call by call."""
+    answers: dict[str, list[Any]] = {}
     for event in events:
         if not event["type"].endswith("Scheduled"):
             continue
         details = _details(event)
         name = (_parsed(details.get("parameters")) or {}).get("FunctionName") or details["resource"]
-        reply = _details(events[event["id"] + 1])["output"]
-        payload = json.loads(reply)["Payload"] if "parameters" in details else reply.encode()
-        answers[name.rpartition(":function:")[2].partition(":")[0]] = _always(payload)
-    return answers
+        reply = _details(events[event["id"] + 1])
+        if "cause" in reply:
+            payload = json.loads(reply["cause"])
+        else:
+            output = reply["output"]
+            payload = json.loads(output)["Payload"] if "parameters" in details else output.encode()
+        answers.setdefault(name.rpartition(":function:")[2].partition(":")[0], []).append(payload)
+    return {name: _in_turn(payloads) for name, payloads in answers.items()}
 
 
 @pytest.mark.skipif(not RECORDINGS, reason="SCONES_AWS_RECORDINGS is not set")
@@ -390,6 +399,15 @@ def test_exported_executions_are_reproduced_event_for_event(file: str, staged: A
         stage.functions = _recorded_handlers(recorded)
         given = _details(recorded[0])["input"]
         given = given if isinstance(given, str) else json.dumps(given)
-        return (await stage.execute("exported", definition, given))[1]
+        described, _ = await stage.execute("exported", definition, given)
+        arn = described["executionArn"]
+        for _ in range(sum(event["type"] == "ExecutionRedriven" for event in recorded)):
+            redriven = stage.ask("redrive_execution", executionArn=arn)
+            described = await stage.ended(arn)
+            assert described["redriveDate"] == redriven["redriveDate"]
+        if export["execution"]["status"] == described["status"]:  # else it was exported too early
+            for field in ("redriveCount", "redriveStatus", "redriveStatusReason"):
+                assert export["execution"][field] in (None, described[field])
+        return stage.history(arn)
 
     assert [_comparable(e) for e in staged(play)] == [_comparable(e) for e in recorded]

@@ -20,6 +20,7 @@ from scones.cloud.asl.journal import (
     Failed,
     Fired,
     Invoke,
+    Redriven,
     SetTimer,
     Started,
     Stimulus,
@@ -119,15 +120,26 @@ class World:
         self.now = 1_700_000_000_000
         self.journal: Journal = []
 
-    def run(self, runner: Machine, after: Callable[[], None] = lambda: None, turns: int = 400) -> None:
-        stimuli: list[Stimulus] = [Started()]
-        while runner.status == "RUNNING" and turns:
-            turns -= 1
+    def run(
+        self, runner: Machine, after: Callable[[], None] = lambda: None, turns: int = 130, redrives: int = 2
+    ) -> None:
+        """To the end, and on from there where it is no success; each time within so many turns."""
+        self._attempt(runner, Started(), after, turns)
+        while redrives and runner.status != "SUCCEEDED":
+            redrives -= 1
+            self.now += 1000
+            self._attempt(runner, Redriven(), after, turns)
+
+    def _attempt(self, runner: Machine, first: Stimulus, after: Callable[[], None], turns: int) -> None:
+        stimuli = [first]
+        limit = self._random.choice([turns, turns, self._random.randint(1, 12)])
+        while limit and (stimuli[:1] == [first] or runner.status == "RUNNING"):
+            limit -= 1
             turn = runner.feed(stimuli, self.now, self._random.choice([1, 3, 256]))
             self._keep(turn)
             after()
             stimuli = [] if runner.busy and self._random.random() < 0.7 else self._next()
-            if not turns:
+            if not limit:
                 stimuli = [Aborted("Enough", None)]
         if runner.status == "RUNNING":
             self._keep(runner.feed(stimuli, self.now))
@@ -190,6 +202,12 @@ def test_any_prefix_of_a_run_rebuilds_to_the_same_commands_and_history(author: i
     assert events == history
     assert [event["id"] for event in history] == list(range(1, len(history) + 1))
     assert all(0 <= event["previousEventId"] < event["id"] for event in history)
+    entries = [
+        (event["previousEventId"], event["stateEnteredEventDetails"]["name"])
+        for event in history
+        if event["type"].endswith("StateEntered")
+    ]
+    assert len(entries) == len(set(entries)), "a redrive enters no state again"
 
 
 @settings(max_examples=30, deadline=None)

@@ -51,6 +51,7 @@ def _state(name: str, state: dict[str, Any], summary: StateSummary | None, rail:
     facts = [
         "" if summary.duration_s is None else f"{summary.duration_s:.2f} s",
         f"{summary.retries} retries" if summary.retries > 1 else "1 retry" if summary.retries else "",
+        f"{summary.redrives} redrives" if summary.redrives > 1 else "1 redrive" if summary.redrives else "",
         _counts(summary),
     ]
     text = "  ".join([head, summary.status, *(fact for fact in facts if fact)])

@@ -24,13 +24,15 @@ class StateSummary:
     exited: int = 0
     retries: int = 0
     iterations: dict[str, int] = field(default_factory=dict)
-    """Of a Map: how many items Started, Succeeded, Failed, were Aborted."""
+    """Of a Map: how many items Started, Succeeded, Failed, were Aborted; a redrive forgets the last two."""
     duration_s: float | None = None
     """From the first entry to the last exit."""
     input: str | None = None
     output: str | None = None
     error: str | None = None
     cause: str | None = None
+    redrives: int = 0
+    """How often a redrive of the execution took it up again."""
 
 
 def walk(block: Any, depth: int = 0) -> Iterator[tuple[str, dict[str, Any], int]]:
@@ -55,14 +57,15 @@ def summarize(definition: dict[str, Any], events: Sequence[dict[str, Any]]) -> l
     summaries = {
         name: StateSummary(name, str(state.get("Type")), depth) for name, state, depth in walk(definition)
     }
-    reader = _Reader(summaries)
+    reader = _Reader(definition, summaries)
     for event in events:
         reader.read(event)
     return list(summaries.values())
 
 
 class _Reader:
-    def __init__(self, summaries: dict[str, StateSummary]) -> None:
+    def __init__(self, definition: dict[str, Any], summaries: dict[str, StateSummary]) -> None:
+        self._definition = definition
         self._summaries = summaries
         self._owner: dict[int, StateSummary | None] = {0: None}
         """The state that each event belongs to, found along previousEventId."""
@@ -85,6 +88,8 @@ class _Reader:
                 owner.iterations[what] = owner.iterations.get(what, 0) + 1
         elif kind in _OVER:
             self._end(kind, owner, details)
+        elif kind == "ExecutionRedriven":
+            self._take_up(self._definition)
         elif owner:
             self._work(kind, owner, event, details)
         self._owner[event["id"]] = owner
@@ -128,6 +133,18 @@ class _Reader:
                 state.status = over if state is owner or state.status != "FAILED" else state.status
         if owner:
             owner.error, owner.cause = details.get("error"), details.get("cause")
+
+    def _take_up(self, block: Any) -> None:
+        """What was not left goes on, and whatever inside it was not."""
+        for name, state in block["States"].items():
+            summary = self._summaries.get(name)
+            if summary and summary.entered > summary.exited:
+                summary.status = "RUNNING"
+                summary.redrives += 1
+                for what in ("failed", "aborted"):
+                    summary.iterations.pop(what, None)
+                for inner in blocks(state):
+                    self._take_up(inner)
 
 
 def _details(event: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class Listed:
     status: str
     started: datetime
     stopped: datetime | None
+    redrives: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,9 @@ class Shown:
     status: str
     started: datetime
     stopped: datetime | None
+    redrives: int
+    redriven: datetime | None
+    """The last time."""
     error: str | None
     cause: str | None
     definition: dict[str, Any]
@@ -55,7 +59,14 @@ def list_executions(
     try:
         for page in pages.paginate(stateMachineArn=arn, **chosen, PaginationConfig={"MaxItems": limit + 1}):
             found += [
-                Listed(e["name"], e["executionArn"], e["status"], e["startDate"], e.get("stopDate"))
+                Listed(
+                    e["name"],
+                    e["executionArn"],
+                    e["status"],
+                    e["startDate"],
+                    e.get("stopDate"),
+                    e.get("redriveCount", 0),
+                )
                 for e in page["executions"]
             ]
     except ClientError as error:
@@ -87,6 +98,8 @@ def show_execution(aws: Aws, execution: str, machine: str | None = None) -> Show
         told["status"],
         told["startDate"],
         told.get("stopDate"),
+        told.get("redriveCount", 0),
+        told.get("redriveDate"),
         told.get("error"),
         told.get("cause"),
         definition,

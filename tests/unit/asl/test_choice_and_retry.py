@@ -6,7 +6,7 @@ import pytest
 
 from scones.cloud.asl.choice import RuleError, compile_condition
 from scones.cloud.asl.environment import Environment
-from scones.cloud.asl.failures import DataError
+from scones.cloud.asl.failures import DataError, StateError
 from scones.cloud.asl.retry import Retrier, matches
 
 ROOT = {
@@ -119,10 +119,13 @@ def test_many_stars_take_no_exponential_time() -> None:
         (["States.TaskFailed"], "States.Timeout", False),
         (["A", "B"], "B", True),
         (["State.ALL"], "B", False),
+        (["States.Timeout"], "States.HeartbeatTimeout", True),
+        (["States.TaskFailed"], "States.HeartbeatTimeout", False),
+        (["States.HeartbeatTimeout"], "States.Timeout", False),
     ],
 )
 def test_which_errors_are_covered(names: list[str], error: str | None, covered: bool) -> None:
-    assert matches(names, error) is covered
+    assert matches(names, StateError(error)) is covered
 
 
 def test_delays_grow_up_to_their_limit() -> None:

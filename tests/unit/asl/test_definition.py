@@ -50,7 +50,7 @@ def one(state: dict[str, Any]) -> dict[str, Any]:
         ),
         (one({"Type": "Pass"}), "These fields are required: [Next] or [End] at /States/S"),
         (one({"Type": "Task", "End": True}), "These fields are required: [Resource] at /States/S"),
-        (one(END | {"Retry": []}), "Field is not supported at /States/S/Retry"),
+        (one(END | {"Retry": []}), "Field 'Retry' is not supported at /States/S"),
         (
             one({"Type": "Wait", "Timestamp": "2020-01-01", "End": True}),
             "SCHEMA_VALIDATION_FAILED: String does not match RFC3339 timestamp at /States/S/Timestamp",
@@ -99,7 +99,16 @@ def one(state: dict[str, Any]) -> dict[str, Any]:
         ),
         (
             {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}}},
-            "MISSING_END_STATE: No state reachable from 'StartAt' ends the execution at /States",
+            "MISSING_END_STATE: Workflow has no terminal state at null",
+        ),
+        (
+            {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}, "B": END}},
+            'MISSING_TRANSITION_TARGET: State "B" is not reachable. at /States/B',
+        ),
+        (
+            one(END | {"Output": 1}),
+            "The QueryLanguage is set to 'JSONPath', but field 'Output' is only supported for the 'JSONata'"
+            " QueryLanguage at /States/S",
         ),
     ],
 )  # fmt: skip

@@ -183,10 +183,10 @@ def test_a_result_that_does_not_fit_fails_the_state(state: dict[str, Any], reaso
 @pytest.mark.parametrize(
     ("state", "place"),
     [
-        ({"Type": "Pass", "Result": 1}, "/States/S/Result"),
-        ({"Type": "Pass", "OutputPath": "$.a"}, "/States/S/OutputPath"),
+        ({"Type": "Pass", "Result": 1}, "field 'Result' is only supported for the 'JSONPath' QueryLanguage at /States/S"),
+        ({"Type": "Pass", "OutputPath": "$.a"}, "field 'OutputPath' is only supported for the 'JSONPath' QueryLanguage at /States/S"),
         ({"Type": "Pass", "Output": "{% 1 + %}"}, "/States/S/Output"),
-        ({"Type": "Wait", "SecondsPath": "$.a"}, "/States/S/SecondsPath"),
+        ({"Type": "Wait", "SecondsPath": "$.a"}, "field 'SecondsPath' is only supported for the 'JSONPath' QueryLanguage at /States/S"),
         ({"Type": "Pass", "QueryLanguage": "JSONPath"},
          "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine at /States/S"),
     ],

@@ -175,8 +175,10 @@ def test_a_caught_error_is_merged_into_the_input_and_output_path_does_not_touch_
 def test_a_task_that_takes_too_long_times_out_and_its_late_answer_is_dropped() -> None:
     runner = machine({"A": TASK | {"TimeoutSeconds": 3}})
     assert SetTimer(1, NOW + 3000) in runner.feed([Started()], NOW).commands
+    (asked, _) = runner.pending()
+    assert isinstance(asked, Invoke)
     turn = runner.feed([Fired(1)], NOW + 3000)
-    assert turn.commands == [CancelTask(3), Finish("FAILED", None, "States.Timeout", None)]
+    assert turn.commands == [CancelTask(3, asked), Finish("FAILED", None, "States.Timeout", None)]
     assert turn.events[0]["lambdaFunctionTimedOutEventDetails"] == {"error": "States.Timeout"}
     assert runner.feed([Succeeded(3, "1")], NOW + 3001).events == []
 
@@ -191,8 +193,10 @@ def test_a_machines_own_timeout_ends_everything() -> None:
 def test_stopping_cancels_what_is_under_way() -> None:
     runner = machine({"A": TASK | {"TimeoutSeconds": 9}})
     runner.feed([Started()], NOW)
+    (asked, _) = runner.pending()
+    assert isinstance(asked, Invoke)
     turn = runner.feed([Aborted("Mine", "enough")], NOW)
-    assert turn.commands == [CancelTask(3), CancelTimer(1), Finish("ABORTED", None, "Mine", "enough")]
+    assert turn.commands == [CancelTask(3, asked), CancelTimer(1), Finish("ABORTED", None, "Mine", "enough")]
     assert outline(turn.events) == [(0, "ExecutionAborted")]
 
 
@@ -262,3 +266,38 @@ def test_a_result_beyond_the_limit_fails_by_the_states_name() -> None:
     end, _ = finish({"Big": {"Type": "Pass", "Result": "a" * 262_144, "End": True}})
     assert end.error == "States.DataLimitExceeded"
     assert "'Big'" in (end.cause or "")
+
+
+@pytest.mark.parametrize("name", ["States.HeartbeatTimeout", "States.Timeout"])
+def test_a_missed_heartbeat_is_caught_by_either_name_and_told_as_a_timeout(name: str) -> None:
+    resource = "arn:aws:states:::sns:publish.waitForTaskToken"
+    catch = [{"ErrorEquals": ["States.TaskFailed"], "Next": "No"}, {"ErrorEquals": [name], "Next": "Yes"}]
+    task = {"Type": "Task", "Resource": resource, "HeartbeatSeconds": 5, "TimeoutSeconds": 9}
+    states = {
+        "T": task | {"Parameters": {"Message.$": "$$.Task.Token"}, "Catch": catch, "End": True},
+        "Yes": {"Type": "Succeed"},
+        "No": {"Type": "Fail"},
+    }
+    runner = machine(states)
+    runner.feed([Started()], NOW)
+    beat = min((c for c in runner.pending() if isinstance(c, SetTimer)), key=lambda timer: timer.due_ms)
+    turn = runner.feed([Fired(beat.timer)], beat.due_ms)
+    assert turn.events[0]["taskTimedOutEventDetails"]["error"] == "States.Timeout"
+    assert isinstance(turn.commands[-1], Finish)
+    assert json.loads(turn.commands[-1].output or "") == {"Error": "States.Timeout", "Cause": ""}
+
+
+def test_a_task_that_takes_too_long_has_missed_no_heartbeat() -> None:
+    catch = [{"ErrorEquals": ["States.HeartbeatTimeout"], "Next": "Yes"}]
+    states = {"T": TASK | {"TimeoutSeconds": 9, "Catch": catch}, "Yes": {"Type": "Succeed"}}
+    runner = machine(states)
+    runner.feed([Started()], NOW)
+    (timer,) = (command for command in runner.pending() if isinstance(command, SetTimer))
+    assert runner.feed([Fired(timer.timer)], timer.due_ms).events[-1]["type"] == "ExecutionFailed"
+
+
+def test_too_large_parameters_are_told_apart_from_results() -> None:
+    doubled = TASK | {"Parameters": {"a.$": "$", "b.$": "$"}}
+    end, _ = finish({"A": doubled}, json.dumps("a" * 200_000))
+    cause = "The state/task 'A' provided parameters with a size exceeding the maximum number of bytes service limit."
+    assert (end.error, end.cause) == ("States.DataLimitExceeded", cause)

@@ -58,3 +58,34 @@ def test_the_state_that_ended_the_execution_has_failed() -> None:
 def test_an_abort_marks_what_was_running_and_nothing_else() -> None:
     states = summarize(MACHINE, _events(*ENTERED, ("ExecutionAborted", {})))
     assert [state.status for state in states] == ["ABORTED", "NOT RUN", "NOT RUN"]
+
+
+REDRIVEN: list[tuple[str, dict[str, Any]]] = [
+    ("ExecutionFailed", {"error": "Broken"}),
+    ("ExecutionRedriven", {"redriveCount": 1}),
+]
+
+
+def test_a_redriven_state_runs_again_and_a_redrive_is_no_retry() -> None:
+    events = _events(*ENTERED, *FAILED, *REDRIVEN, ("TaskScheduled", {}), ("TaskSucceeded", {}), *LEFT)
+    events[7]["previousEventId"] = 2
+    running, done = summarize(MACHINE, events[:8])[0], summarize(MACHINE, events)[0]
+    assert (running.status, running.redrives, running.retries) == ("RUNNING", 1, 0)
+    assert (done.status, done.redrives, done.retries) == ("SUCCEEDED", 1, 0)
+
+
+def test_a_redrive_takes_up_a_map_and_forgets_which_items_failed() -> None:
+    item = {"StartAt": "Item", "States": {"Item": {"Type": "Task", "End": True}}}
+    machine = {"StartAt": "Each", "States": {"Each": {"Type": "Map", "ItemProcessor": item, "End": True}}}
+    iteration = {"name": "Each", "index": 0}
+    events = _events(
+        ("MapStateEntered", {"name": "Each"}),
+        ("MapIterationStarted", iteration),
+        ("TaskStateEntered", {"name": "Item"}),
+        ("TaskFailed", {"error": "Broken"}),
+        ("MapIterationFailed", iteration),
+        *REDRIVEN,
+    )
+    each, inner = summarize(machine, events)
+    assert (each.status, each.redrives, each.iterations) == ("RUNNING", 1, {"started": 1})
+    assert (inner.status, inner.redrives) == ("RUNNING", 1)

@@ -29,7 +29,7 @@ def begin(machine: "Machine", visit: Visit) -> None:
     task = machine.activity_task()
     visit.token = task_token(machine.execution.arn, machine.execution.seed, task)
     parameters = states.arguments(machine, visit, state.parameters)
-    states.check_size(parameters, state.name)
+    states.check_size(parameters, state.name, "provided parameters")
     visit.limits = limits(machine, visit, state)
     arn = state.resource.arn
     machine.expect(task, visit, Invoke(task, state.resource.service, "", arn, parameters.text))

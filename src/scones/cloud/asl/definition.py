@@ -196,7 +196,8 @@ class _Blocks:
         if kind == "Map":
             allow_fields(reader)
             return self._map(reader, name, depth)
-        reader.allow((JSONATA_FIELDS if reader.jsonata else JSONPATH_FIELDS)[kind])
+        fields, others = JSONPATH_FIELDS[kind], JSONATA_FIELDS[kind]
+        reader.allow(*((others, fields) if reader.jsonata else (fields, others)))
         if kind == "Parallel":
             return self._parallel(reader, name, depth)
         return _READERS[kind](reader, name)
@@ -521,7 +522,9 @@ def _check_transitions(reader: Reader, start_at: str, states: Reader) -> None:
             if target in objects and target not in reached:
                 reached.add(target)
                 waiting.append(target)
-    for name in objects.keys() - reached:
-        states.wrong(f'State "{name}" is not reachable.', name, code)
-    if not any(_ends(objects[name]) for name in reached):
-        states.wrong("No state reachable from 'StartAt' ends the execution", code="MISSING_END_STATE")
+    if not any(map(_ends, objects.values())):
+        reader.diagnostics.append(Diagnostic("MISSING_END_STATE", "Workflow has no terminal state"))
+        return
+    for name in objects:
+        if name not in reached:
+            states.wrong(f'State "{name}" is not reachable.', name, code)

@@ -33,6 +33,7 @@ __all__ = [
     "failed",
     "item_input",
     "succeeded",
+    "take_up",
     "tolerance",
 ]
 
@@ -133,7 +134,8 @@ def begin(machine: "Machine", visit: Visit) -> None:
         )
     except StateError as failure:
         plan = replace(plan, failure=[failure.error, states.placed_cause(visit, failure)])
-    machine.expect(scope.last, visit, Invoke(scope.last, MAP_RUN, "run", arn, plan.text()))
+    visit.map_run, visit.redrives = Invoke(scope.last, MAP_RUN, "run", arn, plan.text()), 0
+    machine.expect(scope.last, visit, visit.map_run)
 
 
 def _label(machine: "Machine", state: MapState) -> str:
@@ -288,7 +290,7 @@ def succeeded(machine: "Machine", visit: Visit, output: str | None) -> None:
 
     output: None where the results together are larger than any state's result may be.
     """
-    scope = visit.scope
+    scope, visit.map_run = visit.scope, None
     machine.emit("MapStateSucceeded", machine.emit("MapRunSucceeded", scope.last))
     if output is None:
         machine.queue(scope, states.fail, machine, visit, states.data_limit(visit.state.name))
@@ -302,6 +304,18 @@ def failed(machine: "Machine", visit: Visit, failure: StateError) -> None:
         "MapRunFailed", scope.last, "mapRunFailed", error=failure.error, cause=failure.cause
     )
     machine.queue(scope, _fail, machine, visit, failure)
+
+
+def take_up(machine: "Machine", visit: Visit) -> None:
+    """After a redrive of the execution: the same map run goes on with what it has not brought to an end."""
+    run = visit.map_run
+    assert run is not None
+    visit.redrives += 1
+    machine.emit(
+        "MapRunRedriven", run.task, "mapRunRedriven", mapRunArn=run.resource, redriveCount=visit.redrives
+    )
+    visit.scope.last = run.task
+    machine.expect(run.task, visit, run)
 
 
 def _fail(machine: "Machine", visit: Visit, failure: StateError) -> None:

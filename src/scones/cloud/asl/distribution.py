@@ -23,10 +23,11 @@ _MOST_ITEMS = 100_000_000
 
 def allow_fields(reader: Reader) -> None:
     """A Map's fields; a distributed one has more of them."""
-    names = (JSONATA_FIELDS if reader.jsonata else JSONPATH_FIELDS)["Map"]
+    path, query = JSONPATH_FIELDS["Map"], JSONATA_FIELDS["Map"]
+    names, others = (query, path) if reader.jsonata else (path, query)
     if _mode(reader) == "DISTRIBUTED":
         names = names | DISTRIBUTED
-    reader.allow(names)
+    reader.allow(names, others)
 
 
 def _processor(reader: Reader) -> tuple[str, dict[str, Any]]:

@@ -2,10 +2,23 @@
 
 from dataclasses import dataclass
 
-__all__ = ["RUNTIME", "DataError", "DefinitionError", "Diagnostic", "StateError"]
+__all__ = [
+    "HEARTBEAT_TIMEOUT",
+    "RUNTIME",
+    "TIMEOUT",
+    "DataError",
+    "DefinitionError",
+    "Diagnostic",
+    "StateError",
+]
 
 RUNTIME = "States.Runtime"
 """The one error that no Retry and no Catch ever sees."""
+
+
+TIMEOUT = "States.Timeout"
+HEARTBEAT_TIMEOUT = "States.HeartbeatTimeout"
+"""A missed heartbeat, to Retry and Catch; everywhere else it is told as a timeout, as recorded."""
 
 
 class StateError(Exception):
@@ -13,15 +26,17 @@ class StateError(Exception):
 
     error, cause: None where the history must not have the field at all (a Fail state without them,
     a timeout without a cause).
+    also: a second name that Retry and Catch may match.
     """
 
     wrapped = False
     """Whether the machine puts the state's name and entry event before the cause."""
 
-    def __init__(self, error: str | None, cause: str | None = None) -> None:
+    def __init__(self, error: str | None, cause: str | None = None, also: str | None = None) -> None:
         super().__init__(f"{error}: {cause}")
         self.error = error
         self.cause = cause
+        self.also = also
 
 
 class DataError(StateError):
@@ -43,8 +58,9 @@ class Diagnostic:
     """A path like /States/Wait/Seconds; None where the text is no object at all."""
 
     def __str__(self) -> str:
-        told = self.location is None or self.message.endswith(self.location)
-        place = "" if told else f" at {self.location}"
+        place = f" at {self.location or 'null'}"  # AWS's own word for no place
+        if self.location and self.message.endswith(self.location):
+            place = ""
         return f"{self.code}: {self.message}{place}"
 
 

@@ -12,7 +12,16 @@ from .scope import Fan, Scope, Visit
 if TYPE_CHECKING:
     from .machine import Machine
 
-__all__ = ["begin_map", "begin_parallel", "concurrency", "inner_failed", "inner_succeeded", "items"]
+__all__ = [
+    "begin_map",
+    "begin_parallel",
+    "concurrency",
+    "fill",
+    "inner_failed",
+    "inner_succeeded",
+    "items",
+    "leave",
+]
 
 _INLINE_CONCURRENCY = 40
 _ABORTABLE = ("Task", "Wait", "Parallel", "Map")
@@ -27,7 +36,7 @@ def begin_parallel(machine: "Machine", visit: Visit) -> None:
     for index, block in enumerate(state.branches):
         inner = machine.open(block, visit, fan, index)
         inner.last = fan.started_id
-        machine.queue(inner, states.enter, machine, inner, block.start_at, given)
+        machine.head_for(inner, block.start_at, given)
 
 
 def begin_map(machine: "Machine", visit: Visit) -> None:
@@ -43,8 +52,13 @@ def begin_map(machine: "Machine", visit: Visit) -> None:
     fan = visit.fan = Fan(visit, given, scope.last, min(limit or _INLINE_CONCURRENCY, _INLINE_CONCURRENCY))
     if not given and not machine.mocked:
         _map_succeeded(machine, fan, fan.started_id)
+    fill(machine, fan)
+
+
+def fill(machine: "Machine", fan: Fan) -> None:
+    """Start as many items as may run side by side."""
     try:
-        while len(fan.live) < fan.limit and fan.opened < len(given):
+        while len(fan.live) < fan.limit and fan.opened < len(fan.items):
             _open_iteration(machine, fan, fan.started_id)
     except StateError as failure:
         _give_up(machine, fan, failure, fan.started_id)
@@ -109,7 +123,7 @@ def _open_iteration(machine: "Machine", fan: Fan, previous: int) -> None:
     inner = machine.open(state.processor, visit, fan, index)
     inner.item = item
     inner.last = _iteration_event(machine, inner, "Started", previous)
-    machine.queue(inner, states.enter, machine, inner, state.processor.start_at, given)
+    machine.head_for(inner, state.processor.start_at, given)
 
 
 def _iteration_event(machine: "Machine", inner: Scope, what: str, previous: int) -> int:
@@ -135,19 +149,19 @@ def inner_succeeded(machine: "Machine", inner: Scope, fan: Fan, output: Json) ->
             _map_succeeded(machine, fan, done)
     elif not fan.live:
         machine.emit("ParallelStateSucceeded", inner.last)
-        _leave(machine, fan, inner.last)
+        leave(machine, fan, inner.last)
 
 
 def _map_succeeded(machine: "Machine", fan: Fan, previous: int) -> None:
     machine.emit("MapStateSucceeded", previous)
-    _leave(machine, fan, previous)
+    leave(machine, fan, previous)
 
 
-def _leave(machine: "Machine", fan: Fan, previous: int) -> None:
+def leave(machine: "Machine", fan: Fan, previous: int) -> None:
     """The state's Exited event has the same parent as its Succeeded event."""
     visit = fan.visit
-    visit.scope.last = previous
-    visit.fan = None
+    visit.scope.last = fan.last = previous
+    visit.fan, visit.broken = None, fan
     results = join([result for result in fan.results if result is not None])
     states.perform(machine, visit, states.complete, results)
 
@@ -155,6 +169,7 @@ def _leave(machine: "Machine", fan: Fan, previous: int) -> None:
 def inner_failed(machine: "Machine", inner: Scope, fan: Fan, failure: StateError) -> None:
     """The first failure aborts all siblings and becomes the state's own."""
     fan.live.remove(inner)
+    fan.halted.append(inner)
     if fan.visit.state.type == "Map":
         _iteration_event(machine, inner, "Failed", inner.last)
     _abort_visit(machine, inner, inner.last)
@@ -165,8 +180,9 @@ def _give_up(machine: "Machine", fan: Fan, failure: StateError, cause: int) -> N
     live, fan.live = fan.live, []
     for sibling in live:
         _abort(machine, sibling, cause)
+    fan.halted += live
     visit = fan.visit
-    visit.fan = None
+    visit.fan, visit.broken = None, fan
     visit.scope.last = cause
     states.fail(machine, visit, failure, fan_failed=True)
 

@@ -17,10 +17,12 @@ __all__ = [
     "Failed",
     "Finish",
     "Fired",
+    "Halted",
     "Invoke",
     "Mapped",
     "Missing",
     "Queued",
+    "Redriven",
     "SetTimer",
     "Started",
     "Status",
@@ -122,8 +124,32 @@ class Aborted:
     cause: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """An internal error ends the execution."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """Someone has an execution that ended without success go on where it stood."""
+
+
 Stimulus = (
-    Started | Succeeded | Failed | Submitted | Beat | Queued | Missing | Taken | Mapped | Fired | Aborted
+    Started
+    | Succeeded
+    | Failed
+    | Submitted
+    | Beat
+    | Queued
+    | Missing
+    | Taken
+    | Mapped
+    | Fired
+    | Aborted
+    | Halted
+    | Redriven
 )
 
 
@@ -157,6 +183,8 @@ class CancelTask:
     """Nobody waits for the task any more."""
 
     task: int
+    invoke: Invoke
+    """What was asked, and how far it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +252,10 @@ def _encode(stimulus: Stimulus) -> tuple[Any, ...]:
             return ("fired", timer)
         case Aborted():
             return ("aborted", 0)
+        case Halted():
+            return ("halted", 0)
+        case Redriven():
+            return ("redriven", 0)
 
 
 def decode_stimuli(encoded: list[list[Any]], events: list[Event]) -> list[Stimulus]:
@@ -262,4 +294,8 @@ def _decode(kind: str, subject: Any, details: dict[str, Any]) -> Stimulus:
         return Mapped(task, output)
     if kind == "fired":
         return Fired(subject)
+    if kind == "halted":
+        return Halted(details["cause"])
+    if kind == "redriven":
+        return Redriven()
     return Aborted(details.get("error"), details.get("cause"))

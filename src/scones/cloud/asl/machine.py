@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import activities, distributed, states
-from .failures import StateError
+from . import activities, distributed, redrive, states
+from .failures import RUNTIME, StateError
 from .journal import (
     Aborted,
     Beat,
@@ -26,10 +26,12 @@ from .journal import (
     Failed,
     Finish,
     Fired,
+    Halted,
     Invoke,
     Mapped,
     Missing,
     Queued,
+    Redriven,
     SetTimer,
     Started,
     Status,
@@ -42,6 +44,7 @@ from .journal import (
 from .jsontext import Json
 from .program import Block, Program
 from .scope import Fan, Scope, Visit
+from .stored import stored_bytes
 from .tokens import task_token
 
 __all__ = ["EVENT_LIMIT", "Execution", "Machine"]
@@ -90,8 +93,14 @@ class Machine:
         self.status: Status = "RUNNING"
         self.now_ms = 0
         self.started_ms = 0
+        self.redrives = 0
+        self.redriven_ms = 0
+        """When it was last redriven."""
         self.input = Json(text=execution.input)
-        self._root = Scope(program.root, ChainMap({}), None, 0)
+        self.root = Scope(program.root, ChainMap({}), None, 0)
+        self.assigned_bytes = 0
+        """At least what all variables hold; counted exactly only where that may matter."""
+        self.root.heading = (program.root.start_at, self.input)
         self._queue: deque[tuple[Scope, Callable[..., None], tuple[Any, ...]]] = deque()
         self._tasks: dict[int, tuple[Visit, Invoke | None]] = {}
         self._timers: dict[int, tuple[int, Visit | None]] = {}
@@ -118,7 +127,7 @@ class Machine:
         try:
             for stimulus in stimuli:
                 first = self._event_count + 1
-                if self.status == "RUNNING" and self._take(stimulus):
+                if self._listens(stimulus) and self._take(stimulus):
                     taken.append((stimulus, first if self._event_count >= first else 0))
             limit = _STEPS if steps is None else steps
             while self._queue and done < limit and (steps is not None or self._work < _WORK):
@@ -128,7 +137,7 @@ class Machine:
                     work(*arguments)
         except _HistoryFullError:
             cause = f"The execution reached the maximum number of history events ({EVENT_LIMIT})."
-            self.finish("FAILED", "executionFailed", self._root.last, error="States.Runtime", cause=cause)
+            self.finish("FAILED", "executionFailed", self.root.last, error="States.Runtime", cause=cause)
         return Turn(taken, self._events, self._commands, done)
 
     def pending(self) -> list[Command]:
@@ -144,6 +153,11 @@ class Machine:
     @property
     def event_count(self) -> int:
         return self._event_count
+
+    def _listens(self, stimulus: Stimulus) -> bool:
+        if isinstance(stimulus, Redriven):
+            return self.status not in ("RUNNING", "SUCCEEDED")
+        return self.status == "RUNNING"
 
     def _take(self, stimulus: Stimulus) -> bool:
         match stimulus:
@@ -170,15 +184,31 @@ class Machine:
                 return self._fired(timer)
             case Aborted(error, cause):
                 self.finish("ABORTED", "executionAborted", 0, error=error, cause=cause)
+            case Halted(cause):
+                self.finish("FAILED", "executionFailed", self._event_count, error=RUNTIME, cause=cause)
+            case Redriven():
+                self._redrive()
         return True
 
     def _start(self) -> None:
         self.started_ms = self.now_ms
         details = {"input": self.execution.input, "inputDetails": {"truncated": False}}
         self.emit("ExecutionStarted", 0, "executionStarted", **details, roleArn=self.execution.role_arn)
+        self._limit_time()
+        self.head_for(self.root, self.program.root.start_at, self.input)
+
+    def _redrive(self) -> None:
+        self.status = "RUNNING"
+        self.redrives += 1
+        self.redriven_ms = self.now_ms
+        self.emit("ExecutionRedriven", self._event_count, "executionRedriven", redriveCount=self.redrives)
+        self._limit_time()
+        redrive.take_up(self, self.root)
+        self.assigned_bytes = stored_bytes(self.root)
+
+    def _limit_time(self) -> None:
         if self.program.timeout_s is not None:
             self._set_timer(self.now_ms + self.program.timeout_s * 1000, None)
-        self.queue(self._root, states.enter, self, self._root, self.program.root.start_at, self.input)
 
     def _answered(self, task: int, act: Callable[[Visit], None]) -> bool:
         if task not in self._tasks:
@@ -249,9 +279,9 @@ class Machine:
         _, visit = self._timers.pop(timer)
         if visit is not None and visit.heartbeat and visit.heartbeat[0] == timer:
             visit.heartbeat = None
-            states.timer_fired(self, visit)
+            states.timer_fired(self, visit, missed_beat=True)
         elif visit is None:
-            self.finish("TIMED_OUT", "executionTimedOut", self._root.last, error="States.Timeout")
+            self.finish("TIMED_OUT", "executionTimedOut", self.root.last, error="States.Timeout")
         else:
             visit.timer = None
             states.timer_fired(self, visit)
@@ -286,6 +316,11 @@ class Machine:
     def queue(self, scope: Scope, work: Callable[..., None], *arguments: Any) -> None:
         """Do this when its turn comes, unless the scope has been aborted by then."""
         self._queue.append((scope, work, arguments))
+
+    def head_for(self, scope: Scope, name: str, given: Json) -> None:
+        """Enter a state when its turn comes."""
+        scope.heading = (name, given)
+        self.queue(scope, states.enter, self, scope, name, given)
 
     def draw(self) -> int:
         """128 random bits; a rebuilt machine draws the same."""
@@ -335,7 +370,7 @@ class Machine:
         if visit.task is not None:
             _, invoke = self._tasks.pop(visit.task)
             if invoke:
-                self._commands.append(CancelTask(visit.task))
+                self._commands.append(CancelTask(visit.task, invoke))
             visit.task = None
 
     def open(self, block: Block, visit: Visit, fan: Fan, index: int) -> Scope:
@@ -362,7 +397,7 @@ class Machine:
         )
         self.status = status
         self._queue.clear()
-        self._commands += [CancelTask(task) for task, (_, invoke) in self._tasks.items() if invoke]
+        self._commands += [CancelTask(task, invoke) for task, (_, invoke) in self._tasks.items() if invoke]
         self._commands += [CancelTimer(timer) for timer in self._timers]
         self._commands.append(Finish(status, output, error, cause))
         self._tasks.clear()

@@ -41,7 +41,7 @@ class Probe(Machine):
         super().__init__(program, execution)
         self.notes: dict[str, Any] = {}
         self.context = context
-        self._root.variables.update(variables)
+        self.root.variables.update(variables)
         self.mocked = mocked
         self._retries = retries
         self._selected: list[Json] = []
@@ -52,18 +52,18 @@ class Probe(Machine):
 
     @property
     def variables(self) -> dict[str, Any]:
-        return dict(self._root.variables)
+        return dict(self.root.variables)
 
     @property
     def fanned_out(self) -> bool:
         """Whether a Map or Parallel has computed what it would have given to its inner states."""
-        visit = self._root.visit
+        visit = self.root.visit
         return visit is not None and visit.fan is not None
 
     @property
     def items(self) -> int:
         """How many items or branches it fanned out to."""
-        visit = self._root.visit
+        visit = self.root.visit
         return len(visit.fan.items) if visit and visit.fan else 0
 
     def step(self, *stimuli: Any, now_ms: int) -> Turn:
@@ -77,7 +77,7 @@ class Probe(Machine):
             self._selected.append(value)
             self.notes["afterItemSelector"] = join(self._selected)
             return
-        if what == "failure" and (visit := self._root.visit):
+        if what == "failure" and (visit := self.root.visit):
             for position in range(len(getattr(visit.state, "retriers", ()))):
                 visit.attempts[position] = self._retries
         self.notes[what] = value
@@ -89,7 +89,7 @@ class Probe(Machine):
 
     def limit(self, field: str, value: Any) -> float | None:
         """A number of a Map: as written, or of an expression or path in its place. Raises StateError."""
-        visit = self._root.visit
+        visit = self.root.visit
         assert visit is not None
         if is_query(value):
             query = compile_payload(value, field).value
@@ -114,7 +114,7 @@ class Probe(Machine):
 
     def settle(self, output: str | None, failure: StateError | None, tolerance: "Tolerance") -> None:
         """The mocked end of a Map or Parallel."""
-        visit = self._root.visit
+        visit = self.root.visit
         assert visit is not None
         assert visit.fan is not None
         assert isinstance(visit.state, MapState | ParallelState)

@@ -57,10 +57,17 @@ class Reader:
     def __contains__(self, field: str) -> bool:
         return field in self.fields
 
-    def allow(self, names: Collection[str]) -> None:
+    def allow(self, names: Collection[str], elsewhere: Collection[str] = ()) -> None:
+        """elsewhere: the fields of the same thing in the other query language."""
+        own, other = ("JSONata", "JSONPath") if self.jsonata else ("JSONPath", "JSONata")
         for name in self.fields:
-            if name not in names:
-                self.wrong("Field is not supported", name)
+            if name in names:
+                continue
+            if name in elsewhere:
+                reason = f"The QueryLanguage is set to '{own}', but field '{name}' is only supported for the"
+                self.wrong(f"{reason} '{other}' QueryLanguage")
+            else:
+                self.wrong(f"Field '{name}' is not supported")
 
     def require(self, *names: str) -> bool:
         missing = [name for name in names if name not in self.fields]

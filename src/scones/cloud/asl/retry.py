@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .failures import RUNTIME
+from .failures import HEARTBEAT_TIMEOUT, RUNTIME, TIMEOUT, StateError
 from .paths import Path
 from .template import Template
 
@@ -12,13 +12,16 @@ __all__ = ["Catcher", "Retrier", "matches"]
 _FULL = 2**53
 
 
-def matches(names: Sequence[str], error: str | None) -> bool:
-    """Whether ErrorEquals covers the error. States.Runtime is covered by nothing, as recorded."""
-    if error == RUNTIME:
+def matches(names: Sequence[str], failure: StateError) -> bool:
+    """Whether ErrorEquals covers the failure. States.Runtime is covered by nothing, as recorded."""
+    if failure.error == RUNTIME:
         return False
-    if "States.ALL" in names or error in names:
+    known_as = {failure.error, failure.also}
+    if HEARTBEAT_TIMEOUT in known_as:
+        known_as.add(TIMEOUT)
+    if "States.ALL" in names or not known_as.isdisjoint(names):
         return True
-    return "States.TaskFailed" in names and error != "States.Timeout"
+    return "States.TaskFailed" in names and TIMEOUT not in known_as
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from . import activities, distributed, fans
 from .choice import Rule
 from .durations import due_ms, limits
 from .environment import Environment
-from .failures import DataError, StateError
+from .failures import HEARTBEAT_TIMEOUT, TIMEOUT, DataError, StateError
 from .journal import Invoke
 from .jsontext import EMPTY, Json, dumps, too_large
 from .paths import Path, PathError, insert
@@ -27,6 +27,7 @@ from .program import (
 from .query import Query, QueryEvaluationError
 from .retry import Catcher, matches
 from .scope import Scope, Visit
+from .stored import check_assign
 from .template import Expression, Template, evaluate
 from .timestamps import iso
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .machine import Machine
 
 __all__ = [
+    "begin",
     "check_size",
     "complete",
     "context_object",
@@ -58,6 +60,7 @@ _TRUNCATED = {"truncated": False}
 
 
 def enter(machine: "Machine", scope: Scope, name: str, given: Json) -> None:
+    scope.heading = None
     state = scope.block.states[name]
     previous = scope.last
     entered = machine.emit(
@@ -70,7 +73,7 @@ def enter(machine: "Machine", scope: Scope, name: str, given: Json) -> None:
     )
     scope.last = entered
     visit = scope.visit = Visit(scope, state, given, previous, entered, machine.now_ms)
-    perform(machine, visit, _begin)
+    perform(machine, visit, begin)
 
 
 def perform(machine: "Machine", visit: Visit, work: Callable[..., None], *arguments: Any) -> None:
@@ -83,7 +86,8 @@ def perform(machine: "Machine", visit: Visit, work: Callable[..., None], *argume
         fail(machine, visit, DataError(f"The data cannot be processed: {problem}"))
 
 
-def _begin(machine: "Machine", visit: Visit) -> None:
+def begin(machine: "Machine", visit: Visit) -> None:
+    """Filter the input and do the state's work."""
     path = visit.state.input_path
     if path is None:
         visit.effective = EMPTY
@@ -95,6 +99,7 @@ def _begin(machine: "Machine", visit: Visit) -> None:
 
 def again(machine: "Machine", visit: Visit) -> None:
     """The next attempt: the same effective input, no new StateEntered."""
+    visit.broken = None
     perform(machine, visit, _WORK[visit.state.type])
 
 
@@ -132,7 +137,7 @@ def _leave(
     """
     view = environment(machine, visit, visit.input.value, given=known)
     output = default if chosen.output is None else Json(chosen.output.evaluate(view))
-    assigned = None if chosen.assign is None else _checked(chosen.assign.evaluate(view))
+    assigned = None if chosen.assign is None else chosen.assign.evaluate(view)
     _exit(machine, visit, output, target, assigned)
 
 
@@ -167,7 +172,9 @@ def _exit(
     """Leave the state for `target`, or complete the scope where there is none."""
     scope, state = visit.scope, visit.state
     check_size(output, state.name)
-    texts = assigned and {name: dumps(value) for name, value in assigned.items()}
+    texts = {name: dumps(value) for name, value in (assigned or {}).items()}
+    if texts:
+        scope.sizes |= check_assign(machine, scope, texts, state.name)
     scope.last = machine.emit(
         f"{state.type}StateExited",
         scope.last,
@@ -182,25 +189,24 @@ def _exit(
     scope.visit = None
     machine.note("left", (target, output))
     if target is not None:
-        machine.queue(scope, enter, machine, scope, target, output)
+        machine.head_for(scope, target, output)
     elif scope.fan is None:
         machine.finish("SUCCEEDED", "executionSucceeded", scope.last, output=output.text)
     else:
         fans.inner_succeeded(machine, scope, scope.fan, output)
 
 
-def check_size(document: Json, subject: str) -> None:
-    """Raises States.DataLimitExceeded, naming the state or task."""
+def check_size(document: Json, subject: str, what: str = "returned a result") -> None:
+    """Raises States.DataLimitExceeded, naming the state or task and what it did."""
     if too_large(document.text):
-        raise data_limit(subject)
+        raise data_limit(subject, what)
 
 
-def data_limit(subject: str) -> StateError:
-    """The failure of a state or task whose result is too large."""
+def data_limit(subject: str, what: str = "returned a result") -> StateError:
+    """The failure of a state or task whose result, or whatever it did, is too large."""
     return StateError(
         "States.DataLimitExceeded",
-        f"The state/task '{subject}' returned a result with a size exceeding"
-        " the maximum number of bytes service limit.",
+        f"The state/task '{subject}' {what} with a size exceeding the maximum number of bytes service limit.",
     )
 
 
@@ -218,6 +224,8 @@ def fail(machine: "Machine", visit: Visit, failure: StateError, *, fan_failed: b
     machine.note("failure", failure)
     original = failure
     failure = _placed(machine, visit, failure)
+    if failure.error == "States.DataLimitExceeded":
+        visit.broken = None  # a redrive runs all of it again, as documented
     if isinstance(original, QueryEvaluationError):
         fan_failed = fan_failed or state.type == "Map"
     if isinstance(state, WorkState) and _retried(machine, visit, state, failure):
@@ -225,7 +233,7 @@ def fail(machine: "Machine", visit: Visit, failure: StateError, *, fan_failed: b
     if fan_failed:
         scope.last = machine.emit(f"{state.type}StateFailed", scope.last)
     catchers = state.catchers if isinstance(state, WorkState) else ()
-    catcher = next((c for c in catchers if matches(c.errors, failure.error)), None)
+    catcher = next((c for c in catchers if matches(c.errors, failure)), None)
     if catcher is None:
         _fail_scope(machine, scope, failure)
         return
@@ -272,7 +280,7 @@ def _evaluation_failed(
 
 def _retried(machine: "Machine", visit: Visit, state: WorkState, failure: StateError) -> bool:
     for position, retrier in enumerate(state.retriers):
-        if not matches(retrier.errors, failure.error):
+        if not matches(retrier.errors, failure):
             continue
         used = visit.attempts.get(position, 0)
         machine.note("retryIndex", position)
@@ -339,11 +347,13 @@ def context_object(machine: "Machine", visit: Visit, item: dict[str, Any] | None
             "StartTime": iso(machine.started_ms),
             "Name": execution.name,
             "RoleArn": execution.role_arn,
-            "RedriveCount": 0,
+            "RedriveCount": machine.redrives,
         },
         "StateMachine": {"Id": execution.machine_arn, "Name": execution.machine_name},
         "State": state,
     }
+    if machine.redrives:
+        context["Execution"]["RedriveTime"] = iso(machine.redriven_ms)
     if visit.token:
         context["Task"] = {"Token": visit.token}
     if item := item or _enclosing_item(visit.scope):
@@ -386,12 +396,7 @@ def _assigned(
 ) -> dict[str, Any] | None:
     if template is None:
         return None
-    return _checked(template.evaluate(environment(machine, visit, root.value)))
-
-
-def _checked(assigned: dict[str, Any]) -> dict[str, Any]:
-    for name, value in assigned.items():
-        check_size(Json(value), name)
+    assigned: dict[str, Any] = template.evaluate(environment(machine, visit, root.value))
     return assigned
 
 
@@ -466,7 +471,7 @@ def _task(machine: "Machine", visit: Visit) -> None:
         return
     visit.token = machine.next_token() if resource.waits_for_token else None
     parameters = arguments(machine, visit, state.parameters)
-    check_size(parameters, state.name)
+    check_size(parameters, state.name, "provided parameters")
     timeout, heartbeat = limits(machine, visit, state)
     common = {"timeoutInSeconds": timeout, "taskCredentials": _credentials(machine, visit, state)}
     if resource.bare_function:
@@ -534,15 +539,16 @@ def failed(machine: "Machine", visit: Visit, failure: StateError) -> None:
     machine.queue(visit.scope, fail, machine, visit, failure)
 
 
-def timer_fired(machine: "Machine", visit: Visit) -> None:
-    """A wait is over, a task took too long, or the pause before a retry is past."""
+def timer_fired(machine: "Machine", visit: Visit, *, missed_beat: bool = False) -> None:
+    """A wait is over, a task took too long or was silent for too long, or a retry's pause is past."""
     if isinstance(visit.state, WaitState):
         machine.queue(visit.scope, perform, machine, visit, complete, visit.effective)
     elif visit.task is not None:
         machine.cancel_timer(visit)
         machine.cancel_task(visit)
-        _task_event(machine, visit, "TimedOut", error="States.Timeout")
-        machine.queue(visit.scope, fail, machine, visit, StateError("States.Timeout"))
+        _task_event(machine, visit, "TimedOut", error=TIMEOUT)
+        failure = StateError(TIMEOUT, also=HEARTBEAT_TIMEOUT if missed_beat else None)
+        machine.queue(visit.scope, fail, machine, visit, failure)
     else:
         machine.queue(visit.scope, again, machine, visit)
 

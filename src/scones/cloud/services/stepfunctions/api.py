@@ -9,6 +9,7 @@ from .executions import Executions
 from .machines import StateMachines
 from .map_run_api import MapRunOperations
 from .map_store import MapRunStore
+from .redrives import Redrives
 from .runner import Runner
 from .store import Store
 from .tags import Tags
@@ -47,6 +48,7 @@ class StepFunctions:
         machines = StateMachines(store=store, clock=clock, ids=ids)
         map_runs = MapRunStore(db)
         executions = Executions(store=store, map_runs=map_runs, runner=self._runner, clock=clock, ids=ids)
+        redrives = Redrives(store=store, runner=self._runner, clock=clock)
         versions = Versions(store=store, clock=clock)
         tokens = TaskTokens(store=store, runner=self._runner)
         activities = Activities(store=store, runner=self._runner, clock=clock)
@@ -59,6 +61,7 @@ class StepFunctions:
             versions,
             executions,
             MapRunOperations(store=store, map_runs=map_runs, runner=self._runner),
+            redrives,
             activities,
             tokens,
             tested,

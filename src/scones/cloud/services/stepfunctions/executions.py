@@ -25,11 +25,12 @@ from .records import (
     split_qualifier,
     version_number,
 )
+from .redrive_rules import redrive_fields, redrive_status
 from .runner import Runner
 from .store import Store
 from .times import milliseconds, moment
 
-__all__ = ["Executions", "route"]
+__all__ = ["Executions", "find_execution", "route"]
 
 _DATA = ("input", "output", "parameters")
 _FAR = 2**62
@@ -123,7 +124,7 @@ class Executions:
         return row
 
     async def stop_execution(self, request: Wire, context: Context) -> Wire:
-        row = self._find(request["executionArn"])
+        row = find_execution(self._store, request["executionArn"])
         now = self._clock.now()
         if row.status != "RUNNING":
             return {"stopDate": moment(row.stopped_ms) if row.stopped_ms is not None else now}
@@ -132,19 +133,16 @@ class Executions:
         return {"stopDate": moment(stopped.stopped_ms) if stopped and stopped.stopped_ms else now}
 
     def describe_execution(self, request: Wire, context: Context) -> Wire:
-        row = self._find(request["executionArn"])
-        redrivable = row.status in ("FAILED", "TIMED_OUT", "ABORTED")
+        row = find_execution(self._store, request["executionArn"])
         reply: Wire = {
             "executionArn": row.arn,
             **_origin(row, self._machine_arn(row)),
             "name": row.name,
             "status": row.status,
             "startDate": moment(row.started_ms),
-            "redriveCount": 0,
-            "redriveStatus": "REDRIVABLE" if redrivable else "NOT_REDRIVABLE",
+            **redrive_fields(row),
+            **redrive_status(self._store, row, milliseconds(self._clock.now())),
         }
-        if not redrivable:
-            reply["redriveStatusReason"] = f"Execution is {row.status} and cannot be redriven"
         if row.map_run is not None:
             reply["mapRunArn"] = self._map_runs.by_id(row.map_run).arn
         if row.stopped_ms is not None:
@@ -163,7 +161,7 @@ class Executions:
         return reply
 
     def describe_state_machine_for_execution(self, request: Wire, context: Context) -> Wire:
-        row = self._find(request["executionArn"])
+        row = find_execution(self._store, request["executionArn"])
         machine, revision = self._store.machine_by_id(row.machine), self._store.revision(row.revision)
         fields = machine_fields(machine, revision, request.get("includedData"))
         fields["updateDate"] = moment(revision.created_ms)
@@ -193,8 +191,7 @@ class Executions:
         version = version_number(qualifier)
         limit = request.get("maxResults") or 100
         before = decode_token(request, _FAR)
-        if request.get("redriveFilter") == "REDRIVEN":
-            return {"executions": []}
+        wanted = request.get("redriveFilter")
         rows = self._store.executions(
             machine.id,
             before,
@@ -202,6 +199,7 @@ class Executions:
             status=request.get("statusFilter"),
             version=version,
             alias=qualifier if qualifier and version is None else None,
+            redriven=None if wanted is None else wanted == "REDRIVEN",
         )
         return page("executions", rows, limit, lambda row: _listed(row, machine.arn), lambda row: row.id)
 
@@ -210,9 +208,16 @@ class Executions:
         run = find_map_run(self._map_runs, request["mapRunArn"])
         limit = request.get("maxResults") or 100
         before = decode_token(request, _FAR)
-        if run.express or request.get("redriveFilter") == "REDRIVEN":
+        if run.express:
             return {"executions": []}
-        rows = self._map_runs.listed(run.id, before, limit + 1, request.get("statusFilter"))
+        wanted = request.get("redriveFilter")
+        rows = self._map_runs.listed(
+            run.id,
+            before,
+            limit + 1,
+            status=request.get("statusFilter"),
+            redriven=None if wanted is None else wanted == "REDRIVEN",
+        )
 
         def show(row: ExecutionRow) -> Wire:
             return _listed(row, child_machine_arn(row)) | {"mapRunArn": run.arn, "itemCount": row.items}
@@ -220,7 +225,7 @@ class Executions:
         return page("executions", rows, limit, show, lambda row: row.id)
 
     def get_execution_history(self, request: Wire, context: Context) -> Wire:
-        row = self._find(request["executionArn"])
+        row = find_execution(self._store, request["executionArn"])
         limit = request.get("maxResults") or 100
         backwards = bool(request.get("reverseOrder"))
         _, newest = self._store.last_turn(row.id)
@@ -232,12 +237,14 @@ class Executions:
             reply["nextToken"] = encode_token(events[-1]["id"] + (-1 if backwards else 1))
         return reply
 
-    def _find(self, arn: str) -> ExecutionRow:
-        parse_execution_arn(arn)
-        row = self._store.execution(arn)
-        if row is None:
-            raise ServiceError("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
-        return row
+
+def find_execution(store: Store, arn: str) -> ExecutionRow:
+    """Raises ExecutionDoesNotExist, InvalidArn."""
+    parse_execution_arn(arn)
+    row = store.execution(arn)
+    if row is None:
+        raise ServiceError("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
+    return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +311,7 @@ def _listed(row: ExecutionRow, machine_arn: str) -> Wire:
         "name": row.name,
         "status": row.status,
         "startDate": moment(row.started_ms),
-        "redriveCount": 0,
+        **redrive_fields(row),
     }
     if row.stopped_ms is not None:
         entry["stopDate"] = moment(row.stopped_ms)

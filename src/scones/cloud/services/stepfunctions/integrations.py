@@ -6,18 +6,19 @@ envelope; errors named Service.ExceptionClass. Pure; the runner does the calling
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from email.utils import format_datetime
+from typing import Any, Self
 
 from scones.cloud.asl.journal import Failed, Invoke, Submitted, Succeeded
 from scones.cloud.asl.jsontext import dumps, loads, too_large
 from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Wire
+from scones.cloud.ports import Clock, Ids, Wire
 
 from .sagemaker_tasks import CLASSES, job_outcome, sagemaker_request
 from .sdk import sdk_answer, sdk_failure, sdk_request
 from .times import milliseconds
 
-__all__ = ["Answer", "Envelope", "answer", "failure", "outcome", "request", "waits_for_job"]
+__all__ = ["Answer", "Envelope", "answer", "begun_arn", "failure", "outcome", "request", "waits_for_job"]
 
 Answer = Succeeded | Failed | Submitted
 
@@ -34,6 +35,14 @@ class Envelope:
     date: str
     """As in the HTTP header."""
     trace_id: str
+
+    @classmethod
+    def draw(cls, clock: Clock, ids: Ids) -> Self:
+        return cls(
+            request_id=ids.uuid(),
+            date=format_datetime(clock.now(), usegmt=True),
+            trace_id=f"Root=1-{ids.token(8)}-{ids.token(24)};Sampled=0",
+        )
 
 
 def request(invoke: Invoke, name: str) -> tuple[str, str, Wire]:
@@ -73,6 +82,12 @@ def _execution(parameters: Wire) -> Wire:
     if given is not None:
         wire["input"] = given if isinstance(given, str) else dumps(given)
     return wire
+
+
+def begun_arn(request: Wire) -> str:
+    """The ARN of the execution that a request to start one begins."""
+    machine: str = request["stateMachineArn"]
+    return f"{machine.replace(':stateMachine:', ':execution:', 1)}:{request['name']}"
 
 
 def _split_function(arn: str) -> tuple[str, str]:

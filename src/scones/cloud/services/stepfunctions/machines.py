@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from scones.cloud.asl.failures import DefinitionError
+from scones.cloud.asl.doubts import doubts
+from scones.cloud.asl.failures import DefinitionError, Diagnostic
 from scones.cloud.asl.variables import variable_references
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Clock, Context, Ids, Wire
@@ -156,16 +157,22 @@ class StateMachines:
         return {}
 
     def validate_state_machine_definition(self, request: Wire, context: Context) -> Wire:
-        limit = request.get("maxResults") or 100
-        diagnostics: list[dict[str, Any]] = []
-        for d in definition_problems(request["definition"], request.get("type", "STANDARD")):
-            place = {"location": d.location} if d.location else {}
-            diagnostics.append({"severity": "ERROR", "code": d.code, "message": d.message, **place})
+        """Warnings come after the errors, and only to those who ask for them."""
+        definition, limit = request["definition"], request.get("maxResults") or 100
+        errors = definition_problems(definition, request.get("type", "STANDARD"))
+        told = [_diagnosed("ERROR", problem) for problem in errors]
+        if request.get("severity") == "WARNING":
+            told += [_diagnosed("WARNING", doubt) for doubt in doubts(definition)]
         return {
-            "result": "FAIL" if diagnostics else "OK",
-            "diagnostics": diagnostics[:limit],
-            "truncated": len(diagnostics) > limit,
+            "result": "FAIL" if errors else "OK",
+            "diagnostics": told[:limit],
+            "truncated": len(told) > limit,
         }
+
+
+def _diagnosed(severity: str, found: Diagnostic) -> Wire:
+    place = {"location": found.location} if found.location else {}
+    return {"severity": severity, "code": found.code, "message": found.message, **place}
 
 
 def find_machine(store: Store, arn: str) -> MachineRow:

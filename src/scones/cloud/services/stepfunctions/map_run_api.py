@@ -19,6 +19,7 @@ _STATUSES = {
     "failed": "FAILED",
     "timedOut": "TIMED_OUT",
     "aborted": "ABORTED",
+    "pendingRedrive": "PENDING_REDRIVE",
 }
 
 
@@ -58,7 +59,8 @@ class MapRunOperations:
             "toleratedFailurePercentage": row.tolerated_percentage or 0.0,
             "itemCounts": _counts(counts.items, pending, written=written),
             "executionCounts": _counts(counts.executions, _batches(pending, counts), written=written),
-            "redriveCount": 0,
+            "redriveCount": row.redrive_count,
+            **({} if row.redriven_ms is None else {"redriveDate": moment(row.redriven_ms)}),
         }
 
     def update_map_run(self, request: Wire, context: Context) -> Wire:
@@ -115,4 +117,5 @@ def _counts(found: dict[str, int], pending: int, *, written: bool) -> Wire:
         "pending": pending,
         "total": pending + sum(found.values()),
         "resultsWritten": counts["succeeded"] if written else 0,
+        "failuresNotRedrivable": 0,
     }

@@ -23,6 +23,7 @@ from .item_reader import Place, read_items
 from .map_results import Results
 from .map_store import MapRunRow, MapRunStore
 from .records import ExecutionRow, MachineRow
+from .redrive_rules import not_redrivable
 from .store import Store
 from .times import milliseconds
 
@@ -42,6 +43,8 @@ class Host(Protocol):
     """What runs executions."""
 
     def begin(self, row: ExecutionRow, machine: MachineRow) -> None: ...
+
+    def redrive(self, row: ExecutionRow, now_ms: int, token: str | None) -> bool: ...
 
     def abort(self, id_: int, error: str | None, cause: str | None) -> None: ...
 
@@ -73,12 +76,16 @@ class MapRuns:
         self._under_way: dict[int, MapRun] = {}
 
     def begin(self, execution: int, invoke: Invoke, now_ms: int) -> None:
-        """Record a run, in the transaction of the turn that asks for it."""
-        self.rows.add(invoke.resource, execution, invoke.task, MapRunPlan.of(invoke.parameters), now_ms)
+        """Record a run, or that a redriven one goes on, in the transaction of the turn that asks for it."""
+        if row := self.rows.by_task(execution, invoke.task):
+            self.rows.redrive(row, now_ms)
+        else:
+            self.rows.add(invoke.resource, execution, invoke.task, MapRunPlan.of(invoke.parameters), now_ms)
 
     def run(self, execution: int, invoke: Invoke, machine: Machine) -> "MapRun":
         """The run that a task asks for, driven from now on: a new one, or one that a crash has stopped."""
         row = self.rows.by_task(execution, invoke.task)
+        assert row is not None
         if run := self._under_way.get(row.id):
             return run
         run = self._under_way[row.id] = MapRun(self, row, invoke, machine)
@@ -175,6 +182,7 @@ class MapRun:
         """None where the run has been stopped."""
         if self._plan.failure is not None:
             raise StateError(*self._plan.failure)
+        await self._redrive_all()
         await self._begin_all()
         while self._running and not self._stopped:
             self._check_tolerance()
@@ -207,6 +215,25 @@ class MapRun:
             return
 
     # The executions -------------------------------------------------------------------------------
+
+    async def _redrive_all(self) -> None:
+        """After a redrive: the executions that ended badly go on first, as places become free."""
+        for row in self._runs.rows.children(self.row.id, "PENDING_REDRIVE"):
+            while self._running >= self._limit() and not self._stopped:
+                self._check_tolerance()
+                await self._wait()
+            if self._stopped:
+                return
+            now = milliseconds(self._runs.clock.now())
+            with self._runs.db.transaction():
+                if not_redrivable(self._runs.store, row, now) is None:
+                    self._running += 1
+                    if self._runs.host.redrive(row, now, None):
+                        continue
+                    self._running -= 1
+                self._runs.rows.refuse_redrive(row)
+                self._failed += row.items or 0
+            await asyncio.sleep(0)
 
     async def _begin_all(self) -> None:
         if self._plan.reading is None:

@@ -7,7 +7,7 @@ from typing import Self
 from scones.cloud.asl.distributed import MapRunPlan
 from scones.cloud.state.db import Database, Row
 
-from .records import MAP_RUN_MOVES, ExecutionRow, check_move
+from .records import EXECUTION_MOVES, MAP_RUN_MOVES, ExecutionRow, check_move
 
 __all__ = ["ChildCounts", "MapRunRow", "MapRunStore"]
 
@@ -33,6 +33,8 @@ class MapRunRow:
     last_key: str | None
     started_ms: int
     stopped_ms: int | None
+    redrive_count: int
+    redriven_ms: int | None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -96,10 +98,9 @@ class MapRunStore:
         assert row is not None
         return MapRunRow.from_row(row)
 
-    def by_task(self, execution: int, task: int) -> MapRunRow:
+    def by_task(self, execution: int, task: int) -> MapRunRow | None:
         row = self._db.one("SELECT * FROM sfn_map_runs WHERE execution = ? AND task = ?", (execution, task))
-        assert row is not None
-        return MapRunRow.from_row(row)
+        return MapRunRow.from_row(row) if row else None
 
     def of_execution(self, execution: int, before: int, limit: int) -> list[MapRunRow]:
         """Newest first, from the one begun before id `before`."""
@@ -117,6 +118,31 @@ class MapRunStore:
             " WHERE execution = ? AND task = ? AND status = 'RUNNING'",
             (status, stopped_ms, execution, task),
         )
+        self._db.execute(
+            "UPDATE sfn_executions SET status = 'ABORTED' WHERE status = 'PENDING_REDRIVE'"
+            " AND map_run = (SELECT id FROM sfn_map_runs WHERE execution = ? AND task = ?)",
+            (execution, task),
+        )
+
+    def redrive(self, run: MapRunRow, redriven_ms: int) -> None:
+        """The run goes on; what has ended badly waits to be redriven. A source no item came from is new."""
+        check_move(MAP_RUN_MOVES, run.status, "RUNNING")
+        self._db.execute(
+            "UPDATE sfn_executions SET status = 'PENDING_REDRIVE'"
+            " WHERE map_run = ? AND status IN ('FAILED', 'TIMED_OUT', 'ABORTED')",
+            (run.id,),
+        )
+        self._db.execute(
+            "UPDATE sfn_map_runs SET status = 'RUNNING', stopped_ms = NULL, redriven_ms = ?,"
+            " redrive_count = redrive_count + 1, etag = CASE WHEN EXISTS"
+            " (SELECT 1 FROM sfn_executions WHERE map_run = sfn_map_runs.id) THEN etag END WHERE id = ?",
+            (redriven_ms, run.id),
+        )
+
+    def refuse_redrive(self, execution: ExecutionRow) -> None:
+        """Of an execution that cannot be redriven: it has failed, as before."""
+        check_move(EXECUTION_MOVES, execution.status, "FAILED")
+        self._db.execute("UPDATE sfn_executions SET status = 'FAILED' WHERE id = ?", (execution.id,))
 
     def set_items(self, id_: int, items: int) -> None:
         self._db.execute("UPDATE sfn_map_runs SET items = ? WHERE id = ?", (items, id_))
@@ -166,12 +192,14 @@ class MapRunStore:
         found: int = row["bytes"]
         return found
 
-    def listed(self, id_: int, before: int, limit: int, status: str | None) -> list[ExecutionRow]:
+    def listed(
+        self, id_: int, before: int, limit: int, *, status: str | None, redriven: bool | None
+    ) -> list[ExecutionRow]:
         """Newest first, from the one begun before id `before`."""
         rows = self._db.all(
             "SELECT * FROM sfn_executions WHERE map_run = ? AND id < ? AND (? IS NULL OR status = ?)"
-            " ORDER BY id DESC LIMIT ?",
-            (id_, before, status, status, limit),
+            " AND (? IS NULL OR (redrive_count > 0) = ?) ORDER BY id DESC LIMIT ?",
+            (id_, before, status, status, redriven, redriven, limit),
         )
         return [ExecutionRow.from_row(row) for row in rows]
 

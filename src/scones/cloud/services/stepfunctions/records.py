@@ -2,9 +2,10 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from scones.cloud.asl.journal import Invoke
 from scones.cloud.errors import ServiceError
 from scones.cloud.state.db import Row
 
@@ -18,6 +19,7 @@ __all__ = [
     "ExecutionRow",
     "MachineRow",
     "RevisionRow",
+    "StopRow",
     "VersionRow",
     "check_move",
     "check_name",
@@ -32,16 +34,18 @@ __all__ = [
 EXECUTION_MOVES = {
     "RUNNING": {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"},
     "SUCCEEDED": set(),
-    "FAILED": set(),
-    "TIMED_OUT": set(),
-    "ABORTED": set(),
+    "FAILED": {"RUNNING", "PENDING_REDRIVE"},
+    "TIMED_OUT": {"RUNNING", "PENDING_REDRIVE"},
+    "ABORTED": {"RUNNING", "PENDING_REDRIVE"},
+    "PENDING_REDRIVE": {"RUNNING", "FAILED", "ABORTED"},
 }
+"""An execution runs again by a redrive alone; one that a map run began waits for its turn then."""
 MACHINE_MOVES: dict[str, set[str]] = {"ACTIVE": {"DELETING"}, "DELETING": set()}
 MAP_RUN_MOVES: dict[str, set[str]] = {
     "RUNNING": {"SUCCEEDED", "FAILED", "ABORTED"},
     "SUCCEEDED": set(),
-    "FAILED": set(),
-    "ABORTED": set(),
+    "FAILED": {"RUNNING"},
+    "ABORTED": {"RUNNING"},
 }
 
 _FORBIDDEN = re.compile(r"""[\s?*<>{}\[\]"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]""")
@@ -108,6 +112,8 @@ class ExecutionRow:
     """Its number in the map run, from 0."""
     items: int | None
     """How many of the Map's items it was given."""
+    redrive_count: int
+    redriven_ms: int | None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -155,6 +161,34 @@ class ActivityRow:
     @classmethod
     def from_row(cls, row: Row) -> Self:
         return cls(**{**dict(row), "encryption": json.loads(row["encryption"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRow:
+    """What a task began and nobody waits for."""
+
+    id: int
+    execution: int
+    task: int
+    service: str
+    action: str
+    resource: str
+    parameters: str
+    submitted: str
+    """Empty where it is not known whether it began."""
+    name: str
+    asked_ms: int
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        return cls(**dict(row))
+
+    @property
+    def invoke(self) -> Invoke:
+        return Invoke(self.task, self.service, self.action, self.resource, self.parameters, self.submitted)
+
+    def begun(self, submitted: str) -> Self:
+        return replace(self, submitted=submitted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ import hashlib
 import logging
 import uuid
 from dataclasses import dataclass, replace
-from email.utils import format_datetime
 
 from scones.cloud.asl.definition import compile_definition, compile_processor
 from scones.cloud.asl.distributed import MAP_RUN
@@ -27,14 +26,15 @@ from scones.cloud.asl.journal import (
     Failed,
     Finish,
     Fired,
+    Halted,
     Invoke,
     Mapped,
     Missing,
     Queued,
+    Redriven,
     SetTimer,
     Started,
     Stimulus,
-    Submitted,
     Succeeded,
     Taken,
     Turn,
@@ -50,6 +50,7 @@ from . import integrations, sagemaker_tasks
 from .activity_queue import ActivityQueue
 from .map_runs import MapRun, MapRuns
 from .records import ExecutionRow, MachineRow
+from .stops import Stops
 from .store import Store
 from .times import milliseconds
 
@@ -76,10 +77,9 @@ def _precedence(stimulus: Stimulus) -> int:
     return stimulus.timer if isinstance(stimulus, Fired) else 0
 
 
-def _child_name(live: "_Live", invoke: Invoke) -> str:
+def _child_name(execution: Execution, task: int) -> str:
     """The name of an execution whose task gives none: whenever the task is asked, the same."""
-    execution = live.machine.execution
-    seed = hashlib.sha256(task_token(execution.arn, execution.seed, invoke.task).encode()).digest()
+    seed = hashlib.sha256(task_token(execution.arn, execution.seed, task).encode()).digest()
     return str(uuid.UUID(bytes=seed[:16], version=4))
 
 
@@ -147,6 +147,7 @@ class Runner:
         """For those who wait for the end of an execution."""
         self._activities = ActivityQueue()
         self._maps = MapRuns(db=db, store=store, clock=clock, ids=ids, call=call, spawn=spawn, host=self)
+        self._stops = Stops(store=store, call=call, spawn=spawn, faults=faults)
         self._closed = False
 
     # From outside ---------------------------------------------------------------------------------
@@ -155,6 +156,7 @@ class Runner:
         """Take up every running execution where its journal ends."""
         with self._db.transaction():
             self._store.delete_idle_machines()
+        self._stops.start()
         for count, id_ in enumerate(self._store.running()):
             self._resume(id_)
             if count % _BATCH == 0:
@@ -176,6 +178,23 @@ class Runner:
         live = _Live(row, self._machine(row, machine), 0)
         commands = self._advance(live, [Started()])
         self._db.after_commit(lambda: self._adopt(live, commands))
+
+    def redrive(self, row: ExecutionRow, now_ms: int, token: str | None) -> bool:
+        """Have an execution go on where it stood, in the caller's transaction.
+
+        False, and nothing is changed, where its journal does not replay.
+        """
+        try:
+            live = self._rebuilt(row)
+        except Exception:
+            _log.exception("cannot rebuild an execution", extra={"execution": row.arn})
+            return False
+        self._store.redrive_execution(row, token, now_ms)
+        self._faults.reach("stepfunctions.redrive.recorded")
+        # An EXPRESS execution keeps no journal, and begins anew.
+        commands = self._advance(live, [Redriven() if live.turns else Started()], now_ms)
+        self._db.after_commit(lambda: self._adopt(live, commands))
+        return True
 
     def abort(self, id_: int, error: str | None, cause: str | None) -> None:
         """Stop an execution, durably when this returns; nothing happens to one that is over."""
@@ -225,22 +244,23 @@ class Runner:
         if row is None or row.status != "RUNNING":
             return None
         try:
-            machine = self._machine(row, self._store.machine_by_id(row.machine))
-            turns, asked = 0, dict[int, int]()
-            for stored in self._store.turns(id_):
-                turn = machine.feed(stored.stimuli, stored.time_ms, stored.steps)
-                if len(turn.events) != len(stored.events):
-                    raise RuntimeError(f"turn {stored.number} does not replay")
-                turns = stored.number + 1
-                for command in turn.commands:
-                    if isinstance(command, Invoke):
-                        asked[command.task] = stored.time_ms
+            return self._rebuilt(row)
         except Exception:
             _log.exception("cannot rebuild an execution", extra={"execution": row.arn})
             self._give_up(id_, _Child.of(row))
             return None
-        live = _Live(row, machine, turns)
-        live.asked = asked
+
+    def _rebuilt(self, row: ExecutionRow) -> _Live:
+        """Raises whatever keeps the journal from being replayed."""
+        live = _Live(row, self._machine(row, self._store.machine_by_id(row.machine)), 0)
+        for stored in self._store.turns(row.id):
+            turn = live.machine.feed(stored.stimuli, stored.time_ms, stored.steps)
+            if len(turn.events) != len(stored.events):
+                raise RuntimeError(f"turn {stored.number} does not replay")
+            live.turns = stored.number + 1
+            for command in turn.commands:
+                if isinstance(command, Invoke):
+                    live.asked[command.task] = stored.time_ms
         return live
 
     def map_run_changed(self, id_: int) -> None:
@@ -323,9 +343,9 @@ class Runner:
         for live, commands in made:
             self._perform(live, commands)
 
-    def _advance(self, live: _Live, stimuli: list[Stimulus]) -> list[Command]:
+    def _advance(self, live: _Live, stimuli: list[Stimulus], now_ms: int | None = None) -> list[Command]:
         """Feed the machine and journal the turn, in the caller's transaction."""
-        now = milliseconds(self._clock.now())
+        now = milliseconds(self._clock.now()) if now_ms is None else now_ms
         try:
             turn = live.machine.feed(stimuli, now)
         except Exception:
@@ -338,6 +358,9 @@ class Runner:
         for command in turn.commands:
             if isinstance(command, Finish):
                 self._finish(live.id, live.child, command, now)
+            elif isinstance(command, CancelTask) and integrations.waits_for_job(command.invoke):
+                name = _child_name(live.machine.execution, command.task)
+                self._stops.journal(live.id, command.invoke, name)
         return turn.commands
 
     def _keep_map_runs(self, live: _Live, turn: Turn, now: int) -> None:
@@ -385,7 +408,8 @@ class Runner:
                 "type": "ExecutionFailed",
                 "executionFailedEventDetails": details,
             }
-            self._store.add_turn(id_, number + 1, Turn([], [event], [], 0), now, last + 1)
+            turn = Turn([(Halted(cause), last + 1)], [event], [], 0)
+            self._store.add_turn(id_, number + 1, turn, now, last + 1)
             self._finish(id_, child, finish, now)
         return [finish]
 
@@ -410,10 +434,11 @@ class Runner:
                 case CancelTimer(timer):
                     if handle := live.timers.pop(timer, None):
                         handle.cancel()
-                case CancelTask(task):  # an answer on its way will find nobody waiting
+                case CancelTask(task, invoke):  # an answer on its way will find nobody waiting
                     self._activities.withdraw(live.id, task)
-                    if invoke := live.followed.pop(task, None):
-                        self._stop_job(invoke)
+                    live.followed.pop(task, None)
+                    if integrations.waits_for_job(invoke):
+                        self._stops.perform(live.id, task)
                     if run := live.map_runs.pop(task, None):
                         run.stop()
                 case Finish():
@@ -460,18 +485,11 @@ class Runner:
         elif invoke.submitted == "queued":
             self._activities.offer(live.id, invoke)
 
-    def _envelope(self) -> integrations.Envelope:
-        return integrations.Envelope(
-            request_id=self._ids.uuid(),
-            date=format_datetime(self._clock.now(), usegmt=True),
-            trace_id=f"Root=1-{self._ids.token(8)}-{self._ids.token(24)};Sampled=0",
-        )
-
     async def _ask(self, live: _Live, invoke: Invoke) -> None:
-        envelope = self._envelope()
+        envelope = integrations.Envelope.draw(self._clock, self._ids)
         answer: Stimulus
         try:
-            name = _child_name(live, invoke)
+            name = _child_name(live.machine.execution, invoke.task)
             service, operation, request = integrations.request(invoke, name)
             since = live.asked.get(invoke.task)
             if since is not None and invoke.service == "sagemaker":
@@ -488,8 +506,8 @@ class Runner:
         wanted = self._live.get(live.id) is live and live.machine.waits_for(invoke.task)
         if wanted:
             self._deliver(live.id, answer)
-        elif isinstance(answer, Submitted) and integrations.waits_for_job(invoke) and not self._closed:
-            self._stop_job(replace(invoke, submitted=answer.output))
+        elif not self._closed:
+            self._stops.answered(live.id, invoke.task, answer)
 
     # Executions and jobs that tasks begin ---------------------------------------------------------
 
@@ -500,7 +518,7 @@ class Runner:
         except ServiceError as problem:
             if problem.code != "ExecutionAlreadyExists" or request.get("name") != name:
                 raise
-        arn = f"{request['stateMachineArn'].replace(':stateMachine:', ':execution:', 1)}:{name}"
+        arn = integrations.begun_arn(request)
         return await self._call("stepfunctions", "DescribeExecution", {"executionArn": arn})
 
     async def _asked_again(self, operation: str, request: Wire, since_ms: int) -> Wire:
@@ -520,7 +538,8 @@ class Runner:
             over = self._job_over if invoke.service == "sagemaker" else self._execution_over
             answer = integrations.outcome(invoke, await over(invoke))
         except ServiceError as problem:
-            answer = integrations.failure(invoke, problem, self._envelope())
+            envelope = integrations.Envelope.draw(self._clock, self._ids)
+            answer = integrations.failure(invoke, problem, envelope)
         if self._live.get(live.id) is live and invoke.task in live.followed:
             del live.followed[invoke.task]
             self._deliver(live.id, answer)
@@ -546,16 +565,3 @@ class Runner:
                     await asyncio.wait_for(event.wait(), _LOOK_AGAIN_S)
         finally:
             self._ended.pop(id_, None)
-
-    def _stop_job(self, invoke: Invoke) -> None:
-        """AWS, too, only tries: who may not stop the execution or the job leaves it running."""
-        if invoke.service == "sagemaker":
-            call = sagemaker_tasks.stopping(invoke)
-        else:
-            arn = loads(invoke.submitted)["ExecutionArn"]
-            call = ("stepfunctions", "StopExecution", {"executionArn": arn})
-        self._spawn(self._stop(*call), name="stepfunctions-stop")
-
-    async def _stop(self, service: str, operation: str, request: Wire) -> None:
-        with contextlib.suppress(ServiceError):
-            await self._call(service, operation, request)

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import orjson
 
-from scones.cloud.asl.journal import Event, Finish, Stimulus, Turn, decode_stimuli, encode_stimuli
+from scones.cloud.asl.journal import Event, Finish, Invoke, Stimulus, Turn, decode_stimuli, encode_stimuli
 from scones.cloud.state.db import Database
 
 from .records import (
@@ -18,6 +18,7 @@ from .records import (
     ExecutionRow,
     MachineRow,
     RevisionRow,
+    StopRow,
     VersionRow,
     check_move,
 )
@@ -263,18 +264,21 @@ class Store:
         status: str | None,
         version: int | None,
         alias: str | None,
+        redriven: bool | None,
     ) -> list[ExecutionRow]:
         """Newest first, from the one started before id `before`; None filters nothing."""
         rows = self._db.all(
             "SELECT * FROM sfn_executions WHERE machine = :machine AND map_run IS NULL AND id < :before"
             " AND (:status IS NULL OR status = :status) AND (:version IS NULL OR version = :version)"
-            " AND (:alias IS NULL OR alias = :alias) ORDER BY id DESC LIMIT :limit",
+            " AND (:alias IS NULL OR alias = :alias)"
+            " AND (:redriven IS NULL OR (redrive_count > 0) = :redriven) ORDER BY id DESC LIMIT :limit",
             {
                 "machine": machine,
                 "before": before,
                 "status": status,
                 "version": version,
                 "alias": alias,
+                "redriven": redriven,
                 "limit": limit,
             },
         )
@@ -341,6 +345,59 @@ class Store:
             " WHERE id = ? AND status = 'RUNNING'",
             (finish.status, finish.output, finish.error, finish.cause, stopped_ms, id_),
         )
+
+    def redrive_execution(self, row: ExecutionRow, token: str | None, redriven_ms: int) -> None:
+        check_move(EXECUTION_MOVES, row.status, "RUNNING")
+        self._db.execute(
+            "UPDATE sfn_executions SET status = 'RUNNING', error = NULL, cause = NULL, stopped_ms = NULL,"
+            " redrive_count = redrive_count + 1, redriven_ms = ? WHERE id = ? AND status = ?",
+            (redriven_ms, row.id, row.status),
+        )
+        self._db.execute(
+            "INSERT INTO sfn_redrives VALUES (?, ?, ?, ?)",
+            (row.id, row.redrive_count + 1, token, redriven_ms),
+        )
+
+    def redriven_by(self, execution: int, token: str, since_ms: int, last: int) -> int | None:
+        """When the redrive with this token was, if it is among the `last` ones and not too long ago."""
+        row = self._db.one(
+            "SELECT redriven_ms FROM (SELECT * FROM sfn_redrives WHERE execution = ? ORDER BY number DESC"
+            " LIMIT ?) WHERE client_token = ? AND redriven_ms >= ?",
+            (execution, last, token, since_ms),
+        )
+        return row["redriven_ms"] if row else None
+
+    # What is to be stopped ------------------------------------------------------------------------
+
+    def add_stop(self, execution: int, invoke: Invoke, name: str) -> None:
+        (scheduled,) = self.events(execution, invoke.task, 1, newest_first=False)
+        self._db.execute(
+            "INSERT INTO sfn_stops (execution, task, service, action, resource, parameters, submitted, name,"
+            " asked_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                execution,
+                invoke.task,
+                invoke.service,
+                invoke.action,
+                invoke.resource,
+                invoke.parameters,
+                invoke.submitted,
+                name,
+                scheduled["timestamp"],
+            ),
+        )
+
+    def stops(self, execution: int | None = None, task: int | None = None) -> list[StopRow]:
+        """All, or those of one task."""
+        rows = self._db.all(
+            "SELECT * FROM sfn_stops WHERE (:execution IS NULL OR execution = :execution)"
+            " AND (:task IS NULL OR task = :task) ORDER BY id",
+            {"execution": execution, "task": task},
+        )
+        return [StopRow.from_row(row) for row in rows]
+
+    def delete_stop(self, id_: int) -> None:
+        self._db.execute("DELETE FROM sfn_stops WHERE id = ?", (id_,))
 
     # Journal --------------------------------------------------------------------------------------
 

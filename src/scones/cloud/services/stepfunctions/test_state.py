@@ -8,7 +8,6 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from email.utils import format_datetime
 from typing import Any
 
 from scones.cloud.asl.definition import compile_definition
@@ -127,11 +126,7 @@ class TestState:
             return Failed(invoke.task, "States.Timeout", None)
 
     async def _ask(self, invoke: Invoke) -> Stimulus:
-        envelope = integrations.Envelope(
-            request_id=self._ids.uuid(),
-            date=format_datetime(self._clock.now(), usegmt=True),
-            trace_id=f"Root=1-{self._ids.token(8)}-{self._ids.token(24)};Sampled=0",
-        )
+        envelope = integrations.Envelope.draw(self._clock, self._ids)
         try:
             service, operation, request = integrations.request(invoke, self._ids.uuid())
             return integrations.answer(invoke, await self._call(service, operation, request), envelope)

@@ -15,6 +15,8 @@ CREATE TABLE sfn_map_runs (
     last_key TEXT,                  -- of a listing: the last one that an execution was given
     started_ms INTEGER NOT NULL,
     stopped_ms INTEGER,
+    redrive_count INTEGER NOT NULL DEFAULT 0,
+    redriven_ms INTEGER,            -- NULL: never
     UNIQUE (execution, task)
 );
 

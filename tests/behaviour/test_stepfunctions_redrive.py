@@ -1,0 +1,201 @@
+"""Executions that ended without success and are redriven, as boto3 sees them."""
+
+import contextlib
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError
+from tests.stepfunctions import create, dying, ended, refusal, single, start, types, unique
+
+from scones.testing import LocalAWS
+
+FLAG = "arn:aws:states:::aws-sdk:s3:headObject"
+
+
+@pytest.fixture
+def bucket(aws: LocalAWS) -> str:
+    name = unique("redrive")
+    aws.client("s3").create_bucket(Bucket=name)
+    return name
+
+
+def task(bucket: str, key: str, **fields: Any) -> dict[str, Any]:
+    """Fails until there is an object."""
+    parameters = {"Bucket": bucket, "Key": key}
+    return {"Type": "Task", "Resource": FLAG, "Parameters": parameters, "ResultPath": None} | fields
+
+
+def test_a_failed_execution_goes_on_from_the_state_that_failed(
+    aws: LocalAWS, states: Any, bucket: str
+) -> None:
+    first = {"Type": "Pass", "Result": {"id": 1}, "ResultPath": "$.made", "Next": "T"}
+    definition = {"StartAt": "P", "States": {"P": first, "T": task(bucket, "flag", End=True)}}
+    machine = create(states, definition)
+    arn = start(states, machine, '{"a": 1}')
+    before = ended(states, arn)
+    assert (before["status"], before["redriveStatus"], before["redriveCount"]) == ("FAILED", "REDRIVABLE", 0)
+    assert "redriveDate" not in before
+    aws.client("s3").put_object(Bucket=bucket, Key="flag")
+    date = states.redrive_execution(executionArn=arn)["redriveDate"]
+    after = ended(states, arn)
+    assert (after["status"], json.loads(after["output"])) == ("SUCCEEDED", {"a": 1, "made": {"id": 1}})
+    assert (after["redriveCount"], after["redriveDate"], after["startDate"]) == (1, date, before["startDate"])
+    assert (after["redriveStatus"], "error" in after) == ("NOT_REDRIVABLE", False)
+    assert types(states, arn)[3:] == [
+        "TaskStateEntered", "TaskScheduled", "TaskStarted", "TaskFailed", "ExecutionFailed",
+        "ExecutionRedriven", "TaskScheduled", "TaskStarted", "TaskSucceeded", "TaskStateExited",
+        "ExecutionSucceeded",
+    ]  # fmt: skip
+    (listed,) = states.list_executions(stateMachineArn=machine, redriveFilter="REDRIVEN")["executions"]
+    assert (listed["redriveCount"], listed["redriveDate"]) == (1, date)
+    assert not states.list_executions(stateMachineArn=machine, redriveFilter="NOT_REDRIVEN")["executions"]
+
+
+def test_a_stopped_execution_goes_on_and_stops_again(states: Any) -> None:
+    wait = {"Type": "Wait", "Seconds": 3600}
+    arn = start(states, create(states, single(wait)))
+    for count in (1, 2):
+        states.stop_execution(executionArn=arn, error="Enough")
+        assert states.describe_execution(executionArn=arn)["status"] == "ABORTED"
+        states.redrive_execution(executionArn=arn)
+        described = states.describe_execution(executionArn=arn)
+        assert (described["status"], described["redriveCount"]) == ("RUNNING", count)
+        assert not {"stopDate", "error"} & described.keys()
+    states.stop_execution(executionArn=arn)
+
+
+def test_an_execution_that_timed_out_has_its_whole_time_again(states: Any) -> None:
+    wait = {"Type": "Wait", "Seconds": 2}
+    arn = start(states, create(states, single(wait) | {"TimeoutSeconds": 1}))
+    assert ended(states, arn)["status"] == "TIMED_OUT"
+    states.redrive_execution(executionArn=arn)
+    assert ended(states, arn)["status"] == "TIMED_OUT"
+    assert types(states, arn).count("WaitStateEntered") == 1
+
+
+@pytest.mark.parametrize("kind", ["STANDARD", "EXPRESS"])
+def test_a_redriven_map_run_runs_only_what_has_no_result(
+    aws: LocalAWS, states: Any, bucket: str, kind: str
+) -> None:
+    """Item 1 has its object from the start; the others fail until theirs is there."""
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": kind}
+    look = {"Look": task(bucket, "flag", End=True)}
+    del look["Look"]["Parameters"]["Key"]
+    look["Look"]["Parameters"]["Key.$"] = "$"
+    inner = {"ProcessorConfig": config, "StartAt": "Look", "States": look}
+    machine = create(states, single({"Type": "Map", "MaxConcurrency": 1, "ItemProcessor": inner}))
+    aws.client("s3").put_object(Bucket=bucket, Key="one")
+    arn = start(states, machine, '["one", "two", "three"]')
+    assert ended(states, arn)["status"] == "FAILED"
+    (run,) = states.list_map_runs(executionArn=arn)["mapRuns"]
+    aws.client("s3").put_object(Bucket=bucket, Key="two")
+    aws.client("s3").put_object(Bucket=bucket, Key="three")
+    states.redrive_execution(executionArn=arn)
+    assert json.loads(ended(states, arn)["output"]) == ["one", "two", "three"]
+    (same,) = states.list_map_runs(executionArn=arn)["mapRuns"]
+    assert same["mapRunArn"] == run["mapRunArn"]
+    described = states.describe_map_run(mapRunArn=run["mapRunArn"])
+    assert (described["status"], described["redriveCount"]) == ("SUCCEEDED", 1)
+    assert described["executionCounts"]["succeeded"] == described["executionCounts"]["total"] == 3
+    told = types(states, arn)
+    assert told[told.index("ExecutionRedriven") :][:2] == ["ExecutionRedriven", "MapRunRedriven"]
+    children = states.list_executions(mapRunArn=run["mapRunArn"])["executions"]
+    if kind == "STANDARD":
+        assert sorted(child["redriveCount"] for child in children) == [0, 0, 1]
+
+
+def test_a_child_execution_is_redriven_by_its_map_run_alone(states: Any) -> None:
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    inner = {"ProcessorConfig": config, "StartAt": "F", "States": {"F": {"Type": "Fail"}}}
+    arn = start(states, create(states, single({"Type": "Map", "ItemProcessor": inner})), "[1]")
+    ended(states, arn)
+    (run,) = states.list_map_runs(executionArn=arn)["mapRuns"]
+    (child,) = states.list_executions(mapRunArn=run["mapRunArn"])["executions"]
+    code, _ = refusal(states.redrive_execution, executionArn=child["executionArn"])
+    assert code == "ExecutionNotRedrivable"
+    told = states.describe_execution(executionArn=child["executionArn"])
+    assert told["redriveStatus"] == "REDRIVABLE_BY_MAP_RUN"
+
+
+def test_the_same_client_token_redrives_once(states: Any) -> None:
+    arn = start(states, create(states, {"StartAt": "F", "States": {"F": {"Type": "Fail"}}}))
+    ended(states, arn)
+    first = states.redrive_execution(executionArn=arn, clientToken="one")
+    ended(states, arn)
+    again = states.redrive_execution(executionArn=arn, clientToken="one")
+    assert again["redriveDate"] == first["redriveDate"]
+    assert states.describe_execution(executionArn=arn)["redriveCount"] == 1
+    states.redrive_execution(executionArn=arn, clientToken="two")
+    assert ended(states, arn)["redriveCount"] == 2
+
+
+def test_what_cannot_be_redriven_is_refused_with_its_reason(states: Any) -> None:
+    succeeded = start(states, create(states, single({"Type": "Pass"})))
+    ended(states, succeeded)
+    running = start(states, create(states, single({"Type": "Wait", "Seconds": 3600})))
+    for arn, status in ((succeeded, "SUCCEEDED"), (running, "RUNNING")):
+        reason = f"Execution is {status} and cannot be redriven"
+        assert refusal(states.redrive_execution, executionArn=arn) == ("ExecutionNotRedrivable", reason)
+        assert states.describe_execution(executionArn=arn)["redriveStatusReason"] == reason
+    states.stop_execution(executionArn=running)
+    unknown = succeeded.rpartition(":")[0] + ":none"
+    assert refusal(states.redrive_execution, executionArn=unknown)[0] == "ExecutionDoesNotExist"
+    express = succeeded.replace(":execution:", ":express:") + ":x"
+    assert refusal(states.redrive_execution, executionArn=express)[0] == "InvalidArn"
+
+
+def test_an_execution_of_a_machine_being_deleted_is_not_redriven(states: Any) -> None:
+    choice = {
+        "Type": "Choice",
+        "Choices": [{"Variable": "$.wait", "BooleanEquals": True, "Next": "W"}],
+        "Default": "F",
+    }
+    wait = {"Type": "Wait", "Seconds": 3600, "End": True}
+    machine = create(states, {"StartAt": "C", "States": {"C": choice, "W": wait, "F": {"Type": "Fail"}}})
+    running, failed = start(states, machine, '{"wait": true}'), start(states, machine, '{"wait": false}')
+    ended(states, failed)
+    states.delete_state_machine(stateMachineArn=machine)
+    code, message = refusal(states.redrive_execution, executionArn=failed)
+    assert (code, message) == ("ExecutionNotRedrivable", "State machine is in DELETING status")
+    states.stop_execution(executionArn=running)
+
+
+def test_an_execution_whose_journal_does_not_replay_stays_as_it_is(tmp_path: Path) -> None:
+    with LocalAWS(tmp_path) as aws:
+        states = aws.client("stepfunctions")
+        arn = start(states, create(states, {"StartAt": "F", "States": {"F": {"Type": "Fail"}}}))
+        before = ended(states, arn)
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.sqlite")) as file, file:
+        file.execute("UPDATE sfn_turns SET steps = 0")
+    with LocalAWS(tmp_path) as aws:
+        states = aws.client("stepfunctions")
+        assert refusal(states.redrive_execution, executionArn=arn)[0] == "ExecutionNotRedrivable"
+        after = states.describe_execution(executionArn=arn)
+        assert (after["status"], after["redriveCount"]) == (before["status"], 0)
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["stepfunctions.redrive.recorded", "stepfunctions.turn.journaled", "stepfunctions.turn.journaled:2"],
+)
+def test_a_kill_neither_loses_nor_doubles_a_redrive(tmp_path: Path, point: str) -> None:
+    """Within the redrive's transaction, after it, and after the turn that ends the execution."""
+    inner = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 1, "End": True}}}
+    each = {"Type": "Map", "ItemProcessor": inner, "End": True}
+    with LocalAWS(tmp_path) as aws:
+        states = aws.client("stepfunctions")
+        arn = start(states, create(states, single(each)), '[{"n": 1}, {"n": 2}]')
+        states.stop_execution(executionArn=arn)
+    with dying(tmp_path, point) as doomed, contextlib.suppress(BotoCoreError):  # it may not answer
+        doomed.client("stepfunctions").redrive_execution(executionArn=arn, clientToken="token")
+    with LocalAWS(tmp_path) as aws:
+        states = aws.client("stepfunctions")
+        states.redrive_execution(executionArn=arn, clientToken="token")  # as a client that saw no reply would
+        described = ended(states, arn)
+        assert (described["status"], described["redriveCount"]) == ("SUCCEEDED", 1)
+        assert json.loads(described["output"]) == [{"n": 1}, {"n": 2}]
+        kinds = types(states, arn)
+        assert (kinds.count("WaitStateEntered"), kinds.count("ExecutionRedriven")) == (2, 1)
