@@ -177,7 +177,7 @@ def _published(invoke: Invoke, reply: Wire, envelope: Envelope) -> Answer:
     headers = [
         ("x-amzn-RequestId", envelope.request_id),
         ("connection", "keep-alive"),
-        ("Content-Length", "294"),
+        ("Content-Length", "352" if "SequenceNumber" in reply else "294"),
         ("Date", envelope.date),
         ("Content-Type", "text/xml"),
     ]
