@@ -145,7 +145,7 @@ class Cloud:
         active = common | {"call": gateway.call, "spawn": background.spawn, "faults": faults}
         workers = active | {"processes": processes, "endpoint_url": lambda: self.url}
         events = Events(**active)
-        sagemaker = SageMaker(**workers)
+        sagemaker = SageMaker(**workers, announce=events.announce)
         services: list[Service] = [
             S3(**common, blobs=blobs, faults=faults),
             Logs(**common),
@@ -154,7 +154,7 @@ class Cloud:
             Sns(**active),
             events,
             Lambda(**workers),
-            StepFunctions(**active),
+            StepFunctions(**active, announce=events.announce),
             sagemaker,
             SageMakerRuntime(sagemaker),
         ]

@@ -36,10 +36,13 @@ class Dispatch:
         self._ids = ids
         self._deliver = deliver
 
-    def announce(self, *, source: str, detail_type: str, resources: list[str], detail: Wire) -> None:
-        """An event that one of AWS's services sends by itself; it commits with what it tells of."""
-        if self._store.has_rules(DEFAULT_BUS):
-            event = self.event(source=source, detail_type=detail_type, resources=resources, detail=detail)
+    def announce(
+        self, source: str, detail_type: str, tell: Callable[[], tuple[str, Wire] | None]
+    ) -> None:
+        """The port by which AWS's own services send their events."""
+        if self._store.has_rules(DEFAULT_BUS) and (told := tell()):
+            arn, detail = told
+            event = self.event(source=source, detail_type=detail_type, resources=[arn], detail=detail)
             self.put(DEFAULT_BUS, event)
 
     def event(

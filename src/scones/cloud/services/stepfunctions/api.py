@@ -1,6 +1,6 @@
 """Step Functions as one service: its operations' parts, its store, its runner."""
 
-from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn
+from scones.cloud.ports import Announce, Call, Clock, Faults, Ids, Spawn, unheard
 from scones.cloud.settings import CloudSettings
 from scones.cloud.state.db import Database
 
@@ -10,6 +10,7 @@ from .machines import StateMachines
 from .map_run_api import MapRunOperations
 from .map_store import MapRunStore
 from .runner import Runner
+from .status_events import StatusEvents
 from .store import Store
 from .tags import Tags
 from .test_state import TestState
@@ -32,6 +33,7 @@ class StepFunctions:
         spawn: Spawn,
         faults: Faults,
         settings: CloudSettings,
+        announce: Announce = unheard,
     ) -> None:
         store = Store(db)
         self._runner = Runner(
@@ -43,6 +45,7 @@ class StepFunctions:
             spawn=spawn,
             faults=faults,
             region=settings.region,
+            status_events=StatusEvents(store, announce),
         )
         machines = StateMachines(store=store, clock=clock, ids=ids)
         map_runs = MapRunStore(db)

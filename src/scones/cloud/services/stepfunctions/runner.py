@@ -50,6 +50,7 @@ from . import integrations, sagemaker_tasks
 from .activity_queue import ActivityQueue
 from .map_runs import MapRun, MapRuns
 from .records import ExecutionRow, MachineRow
+from .status_events import StatusEvents
 from .store import Store
 from .times import milliseconds
 
@@ -131,6 +132,7 @@ class Runner:
         spawn: Spawn,
         faults: Faults,
         region: str,
+        status_events: StatusEvents,
     ) -> None:
         self._db = db
         self._store = store
@@ -140,6 +142,7 @@ class Runner:
         self._spawn = spawn
         self._faults = faults
         self._region = region
+        self._status_events = status_events
         self._live: dict[int, _Live] = {}
         self._ready: dict[int, _Live] = {}
         self._scheduled: asyncio.Handle | None = None
@@ -174,6 +177,7 @@ class Runner:
     def begin(self, row: ExecutionRow, machine: MachineRow) -> None:
         """Run a new execution's first turn, in the transaction that records the execution."""
         live = _Live(row, self._machine(row, machine), 0)
+        self._status_events.changed(row.id)
         commands = self._advance(live, [Started()])
         self._db.after_commit(lambda: self._adopt(live, commands))
 
@@ -356,6 +360,7 @@ class Runner:
 
     def _finish(self, id_: int, child: _Child | None, finish: Finish, now: int) -> None:
         self._store.finish_execution(id_, finish, now)
+        self._status_events.changed(id_)
         self._store.delete_idle_machines()
         self._db.after_commit(lambda: self._tell(id_))
         if child:

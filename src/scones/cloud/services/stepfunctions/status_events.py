@@ -1,0 +1,67 @@
+"""The event that Step Functions sends to EventBridge when the status of a standard execution changes.
+
+Source: Step Functions Developer Guide, "EventBridge for Step Functions execution status changes".
+"""
+
+from scones.cloud.asl.jsontext import dumps
+from scones.cloud.ports import Announce, Wire
+
+from .records import ExecutionRow, MachineRow
+from .store import Store
+
+__all__ = ["StatusEvents"]
+
+_LIMIT_BYTES = 248 * 1024
+"""Of the escaped texts; input and output that are longer are left out."""
+
+
+class StatusEvents:
+    def __init__(self, store: Store, announce: Announce) -> None:
+        self._store = store
+        self._announce = announce
+
+    def changed(self, id_: int) -> None:
+        """Tell of the status that an execution has now, in the transaction that has just set it."""
+        self._announce("aws.states", "Step Functions Execution Status Change", lambda: self._tell(id_))
+
+    def _tell(self, id_: int) -> tuple[str, Wire] | None:
+        row = self._store.execution_by_id(id_)
+        assert row is not None  # it has just been written
+        machine = self._store.machine_by_id(row.machine)
+        return None if machine.type == "EXPRESS" else (row.arn, _detail(row, machine))
+
+
+def _detail(row: ExecutionRow, machine: MachineRow) -> Wire:
+    redrivable = row.status in ("FAILED", "TIMED_OUT", "ABORTED")
+    version = None if row.version is None else f"{machine.arn}:{row.version}"
+    alias = None if row.alias is None else f"{machine.arn}:{row.alias}"
+    return {
+        "executionArn": row.arn,
+        "stateMachineArn": machine.arn,
+        "name": row.name,
+        "status": row.status,
+        "startDate": row.started_ms,
+        "stopDate": row.stopped_ms,
+        **_data(row),
+        "stateMachineVersionArn": version,
+        "stateMachineAliasArn": alias,
+        "redriveCount": 0,
+        "redriveDate": None,
+        "redriveStatus": "REDRIVABLE" if redrivable else "NOT_REDRIVABLE",
+        "redriveStatusReason": None if redrivable else f"Execution is {row.status} and cannot be redriven",
+        "error": row.error,
+        "cause": row.cause,
+    }
+
+
+def _data(row: ExecutionRow) -> Wire:
+    """Input and output as far as they fit: the output first."""
+    output_bytes = 0 if row.output is None else len(dumps(row.output).encode())
+    keep_output = output_bytes <= _LIMIT_BYTES
+    keep_input = len(dumps(row.input).encode()) + (output_bytes if keep_output else 0) <= _LIMIT_BYTES
+    return {
+        "input": row.input if keep_input else None,
+        "inputDetails": {"included": keep_input},
+        "output": row.output if keep_output else None,
+        "outputDetails": None if row.output is None else {"included": keep_output},
+    }
