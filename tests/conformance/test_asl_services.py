@@ -25,7 +25,7 @@ from .test_asl_recordings import CASES, Case, _comparer, _read, _supported
 
 PASSING = Path(__file__).with_name("asl_services_passing.txt")
 ROLE = "arn:aws:iam::111111111111:role/sfn"
-HERE = {"activity", "aws-sdk:s3", "aws-sdk:sfn", "lambda", "s3", "sns", "states"}
+HERE = {"activity", "aws-sdk:s3", "aws-sdk:sfn", "events", "lambda", "s3", "sns", "states"}
 
 
 def _value(value: Any) -> Any:

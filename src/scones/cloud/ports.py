@@ -81,7 +81,9 @@ class Announce(Protocol):
         only where some rule listens.
     """
 
-    def __call__(self, source: str, detail_type: str, tell: Callable[[], tuple[str, Wire] | None]) -> None: ...
+    def __call__(
+        self, source: str, detail_type: str, tell: Callable[[], tuple[str, Wire] | None]
+    ) -> None: ...
 
 
 def unheard(source: str, detail_type: str, tell: Callable[[], tuple[str, Wire] | None]) -> None:

@@ -36,9 +36,7 @@ class Dispatch:
         self._ids = ids
         self._deliver = deliver
 
-    def announce(
-        self, source: str, detail_type: str, tell: Callable[[], tuple[str, Wire] | None]
-    ) -> None:
+    def announce(self, source: str, detail_type: str, tell: Callable[[], tuple[str, Wire] | None]) -> None:
         """The port by which AWS's own services send their events."""
         if self._store.has_rules(DEFAULT_BUS) and (told := tell()):
             arn, detail = told

@@ -477,7 +477,9 @@ class Runner:
         answer: Stimulus
         try:
             name = _child_name(live, invoke)
-            service, operation, request = integrations.request(invoke, name)
+            execution = live.machine.execution
+            origin = (execution.arn, execution.machine_arn)
+            service, operation, request = integrations.request(invoke, name, origin)
             since = live.asked.get(invoke.task)
             if since is not None and invoke.service == "sagemaker":
                 reply = await self._asked_again(operation, request, since)

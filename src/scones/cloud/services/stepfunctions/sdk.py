@@ -26,6 +26,7 @@ __all__ = ["sdk_answer", "sdk_failure", "sdk_request"]
 
 _SERVICES = {
     "cloudwatchlogs": ("logs", "CloudWatchLogs"),
+    "eventbridge": ("events", "EventBridge"),
     "iam": ("iam", "Iam"),
     "lambda": ("lambda", "Lambda"),
     "s3": ("s3", "S3"),
