@@ -165,8 +165,8 @@ def test_lists_come_in_pages(aws: LocalAWS, rule: str, machine: str) -> None:
         ({"EventPattern": '{"source": "camera"}'}, '"source" must be an object or an array'),
         ({"ScheduleExpression": "rate(1 minute)"}, "ScheduleExpression is supported only on the default"),
         (
-            {"ScheduleExpression": "rate(1 minute)", "EventBusName": "default"},
-            "does not implement ScheduleExpression",
+            {"ScheduleExpression": "rate(1 minutes)", "EventBusName": "default"},
+            "Parameter ScheduleExpression is not valid.",
         ),
         ({"EventPattern": PATTERN, "Name": "a b"}, "at 'name' failed to satisfy constraint"),
     ],

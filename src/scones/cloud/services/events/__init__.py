@@ -1,4 +1,4 @@
-"""EventBridge: buses, rules with event patterns, and deliveries to functions, state machines and topics."""
+"""EventBridge: buses, rules with patterns or schedules, and deliveries to functions, machines and topics."""
 
 from scones.cloud.services.events.api import Events
 

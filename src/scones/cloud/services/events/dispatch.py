@@ -67,15 +67,12 @@ class Dispatch:
 
     def put(self, bus: str, event: Wire) -> None:
         """Journal the deliveries of an event, in the caller's transaction."""
-        matching = [
-            rule for rule in self._store.enabled_rules(bus) if compile_pattern(rule.pattern).matches(event)
-        ]
-        for rule in matching:
-            self._journal(rule, event)
-        if matching:
-            self._deliver()
+        for rule in self._store.listening_rules(bus):
+            if rule.pattern is not None and compile_pattern(rule.pattern).matches(event):
+                self.fire(rule, event)
 
-    def _journal(self, rule: Rule, event: Wire) -> None:
+    def fire(self, rule: Rule, event: Wire) -> None:
+        """Journal one delivery for each target of a rule, in the caller's transaction."""
         arn, now = self._names.rule_arn(rule.bus, rule.name), self._clock.now()
         for target in self._store.targets(rule):
             try:
@@ -99,3 +96,4 @@ class Dispatch:
                 due=milliseconds(now),
                 expires=milliseconds(now) + age_s * 1000,
             )
+        self._deliver()

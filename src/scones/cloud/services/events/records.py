@@ -40,8 +40,11 @@ class Bus:
 class Rule:
     bus: str
     name: str
-    pattern: str
+    pattern: str | None
     """The event pattern's text, known to be one."""
+    schedule: str | None
+    due: int | None
+    """When the schedule fires next."""
     state: str
     """ENABLED or DISABLED; or ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS, the same where no such are."""
     description: str | None

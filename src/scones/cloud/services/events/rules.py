@@ -1,13 +1,16 @@
 """Operations on rules: which events of a bus go on to the rule's targets."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Context, Wire
+from scones.cloud.ports import Clock, Context, Wire
 from scones.cloud.services.events.buses import page_limit, tags_of
 from scones.cloud.services.events.names import DEFAULT_BUS, Names, invalid
 from scones.cloud.services.events.patterns import Pattern, PatternError, compile_pattern
 from scones.cloud.services.events.records import Rule
+from scones.cloud.services.events.scheduler import due_after
+from scones.cloud.services.events.schedules import ScheduleError, compile_schedule
 from scones.cloud.services.events.store import Store
 
 __all__ = ["Rules", "checked_pattern"]
@@ -22,28 +25,37 @@ def checked_pattern(text: str) -> Pattern:
 
 
 class Rules:
-    def __init__(self, *, store: Store, names: Names) -> None:
+    """rescheduled: wakes the scheduler once the transaction is durable."""
+
+    def __init__(self, *, store: Store, names: Names, clock: Clock, rescheduled: Callable[[], None]) -> None:
         self._store = store
         self._names = names
+        self._clock = clock
+        self._rescheduled = rescheduled
 
     def put_rule(self, request: Wire, context: Context) -> Wire:
         """Make the rule, or replace all of it but its tags and targets."""
         bus, name = self._names.bus(request.get("EventBusName")), request["Name"]
-        _refuse_schedule(request, bus.name)
-        if not request.get("EventPattern"):
+        pattern, schedule = request.get("EventPattern"), request.get("ScheduleExpression")
+        if not pattern and not schedule:
             raise invalid("Parameter(s) EventPattern or ScheduleExpression must be specified.")
-        checked_pattern(request["EventPattern"])
+        if schedule:
+            _check_schedule(schedule, bus.name)
+        if pattern:
+            checked_pattern(pattern)
         before = self._store.rule(bus.name, name)
         rule = Rule(
             bus=bus.name,
             name=name,
-            pattern=request["EventPattern"],
+            pattern=pattern or None,
+            schedule=schedule or None,
+            due=None,
             state=request.get("State", "ENABLED"),
             description=request.get("Description"),
             role_arn=request.get("RoleArn"),
             tags=tags_of({}, request.get("Tags", [])) if before is None else before.tags,
         )
-        self._store.put_rule(rule)
+        self._keep(rule)
         return {"RuleArn": self._names.rule_arn(bus.name, name)}
 
     def describe_rule(self, request: Wire, context: Context) -> Wire:
@@ -66,11 +78,11 @@ class Rules:
         return {"RuleNames": found[:limit]} | more
 
     def enable_rule(self, request: Wire, context: Context) -> Wire:
-        self._store.put_rule(replace(self._find(request), state="ENABLED"))
+        self._keep(replace(self._find(request), state="ENABLED"))
         return {}
 
     def disable_rule(self, request: Wire, context: Context) -> Wire:
-        self._store.put_rule(replace(self._find(request), state="DISABLED"))
+        self._keep(replace(self._find(request), state="DISABLED"))
         return {}
 
     def delete_rule(self, request: Wire, context: Context) -> Wire:
@@ -83,6 +95,13 @@ class Rules:
             self._store.delete_rule(bus.name, rule.name)
         return {}
 
+    def _keep(self, rule: Rule) -> None:
+        """A schedule counts from when its rule is put or enabled."""
+        fires = rule.state != "DISABLED"
+        due = due_after(rule.schedule, self._clock.now()) if fires else None
+        self._store.put_rule(replace(rule, due=due))
+        self._rescheduled()
+
     def _find(self, request: Wire) -> Rule:
         return self._names.rule(self._names.bus(request.get("EventBusName")), request["Name"])
 
@@ -91,6 +110,7 @@ class Rules:
             "Name": rule.name,
             "Arn": self._names.rule_arn(rule.bus, rule.name),
             "EventPattern": rule.pattern,
+            "ScheduleExpression": rule.schedule,
             "State": rule.state,
             "Description": rule.description,
             "RoleArn": rule.role_arn,
@@ -99,13 +119,10 @@ class Rules:
         return {member: value for member, value in described.items() if value is not None}
 
 
-def _refuse_schedule(request: Wire, bus: str) -> None:
-    if "ScheduleExpression" not in request:
-        return
+def _check_schedule(text: str, bus: str) -> None:
     if bus != DEFAULT_BUS:
         raise invalid("ScheduleExpression is supported only on the default event bus.")
-    raise ServiceError(
-        "NotImplemented",
-        "This cloud does not implement ScheduleExpression of events PutRule, only EventPattern.",
-        status=501,
-    )
+    try:
+        compile_schedule(text)
+    except ScheduleError:
+        raise invalid("Parameter ScheduleExpression is not valid.") from None

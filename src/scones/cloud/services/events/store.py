@@ -15,13 +15,18 @@ _TAG_BUS = "UPDATE events_buses SET tags = ? WHERE name = ?"
 _DELETE_BUS = "DELETE FROM events_buses WHERE name = ?"
 
 _PUT_RULE = """
-    INSERT INTO events_rules VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (bus, name) DO UPDATE SET pattern = excluded.pattern, state = excluded.state,
-        description = excluded.description, role_arn = excluded.role_arn, tags = excluded.tags"""
+    INSERT INTO events_rules VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (bus, name) DO UPDATE SET pattern = excluded.pattern, schedule = excluded.schedule,
+        due = excluded.due, state = excluded.state, description = excluded.description,
+        role_arn = excluded.role_arn, tags = excluded.tags"""
 _RULE = "SELECT * FROM events_rules WHERE bus = ? AND name = ?"
 _RULES = """
     SELECT * FROM events_rules WHERE bus = ? AND name > ? AND substr(name, 1, ?) = ? ORDER BY name LIMIT ?"""
-_ENABLED = "SELECT * FROM events_rules WHERE bus = ? AND state <> 'DISABLED' ORDER BY name"
+_LISTENING = """
+    SELECT * FROM events_rules WHERE bus = ? AND state <> 'DISABLED' AND pattern IS NOT NULL ORDER BY name"""
+_DUE_RULES = "SELECT * FROM events_rules WHERE due <= ? ORDER BY due"
+_FIRST_DUE = "SELECT min(due) FROM events_rules WHERE due IS NOT NULL"
+_SET_DUE = "UPDATE events_rules SET due = ? WHERE bus = ? AND name = ?"
 _HAS_RULES = "SELECT 1 FROM events_rules WHERE bus = ? LIMIT 1"
 _DELETE_RULE = "DELETE FROM events_rules WHERE bus = ? AND name = ?"
 
@@ -74,7 +79,8 @@ class Store:
 
     def put_rule(self, rule: Rule) -> None:
         kept = (rule.description, rule.role_arn, json.dumps(rule.tags))
-        self._db.execute(_PUT_RULE, (rule.bus, rule.name, rule.pattern, rule.state, *kept))
+        fires = (rule.pattern, rule.schedule, rule.due)
+        self._db.execute(_PUT_RULE, (rule.bus, rule.name, *fires, rule.state, *kept))
 
     def rule(self, bus: str, name: str) -> Rule | None:
         row = self._db.one(_RULE, (bus, name))
@@ -84,8 +90,19 @@ class Store:
         rows = self._db.all(_RULES, (bus, after, len(prefix), prefix, limit))
         return [Rule.from_row(row) for row in rows]
 
-    def enabled_rules(self, bus: str) -> list[Rule]:
-        return [Rule.from_row(row) for row in self._db.all(_ENABLED, (bus,))]
+    def listening_rules(self, bus: str) -> list[Rule]:
+        """Those that are enabled and have a pattern."""
+        return [Rule.from_row(row) for row in self._db.all(_LISTENING, (bus,))]
+
+    def due_rules(self, now: int) -> list[Rule]:
+        return [Rule.from_row(row) for row in self._db.all(_DUE_RULES, (now,))]
+
+    def first_due(self) -> int | None:
+        row = self._db.one(_FIRST_DUE)
+        return None if row is None else row[0]
+
+    def set_due(self, rule: Rule, due: int | None) -> None:
+        self._db.execute(_SET_DUE, (due, rule.bus, rule.name))
 
     def delete_rule(self, bus: str, name: str) -> None:
         self._db.execute(_DELETE_RULE, (bus, name))

@@ -13,13 +13,17 @@ VALUES ('default', CAST(strftime('%s', 'now') AS INTEGER) * 1000, CAST(strftime(
 CREATE TABLE events_rules (
     bus TEXT NOT NULL REFERENCES events_buses,
     name TEXT NOT NULL,
-    pattern TEXT NOT NULL,
+    pattern TEXT,
+    schedule TEXT,
+    due INTEGER,                                -- when the schedule fires next; NULL while it does not
     state TEXT NOT NULL,
     description TEXT,
     role_arn TEXT,
     tags TEXT NOT NULL,
     PRIMARY KEY (bus, name)
 ) WITHOUT ROWID;
+
+CREATE INDEX events_rules_by_due ON events_rules (due) WHERE due IS NOT NULL;
 
 CREATE TABLE events_targets (
     bus TEXT NOT NULL,
