@@ -144,6 +144,16 @@ def test_a_text_that_is_no_pattern_tells_why(text: str, reason: str) -> None:
     assert reason in str(refused.value)
 
 
+def test_a_pattern_as_deep_as_allowed_is_matched() -> None:
+    pattern: Any = ["x"]
+    event: Any = "x"
+    for _ in range(99):
+        pattern, event = {"a": pattern}, [{"a": event}]
+    assert matches(pattern, event[0])
+    with pytest.raises(PatternError, match="nesting depth"):
+        matches({"a": pattern}, {})
+
+
 def test_a_pattern_of_countless_combinations_is_refused() -> None:
     fork = {"$or": [{"a": [1]}, {"b": [1]}]}
     with pytest.raises(PatternError, match="combinations"):

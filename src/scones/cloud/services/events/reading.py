@@ -13,6 +13,7 @@ _LEXEME = re.compile(
     r"|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(true|false|null))",
     re.DOTALL,
 )
+_DEEPEST = 100
 _CONSTANT = re.compile(r"NaN|Infinity")
 _LITERALS = {"true": True, "false": False, "null": None}
 
@@ -47,10 +48,7 @@ def read(text: str) -> Node:
         if reason.startswith("Unexpected character"):
             at -= 1  # as recorded: here, unlike in Step Functions, the place is that of the character
         raise PatternError(reason, source(text, at))
-    try:
-        return _Reader(text).value()
-    except RecursionError:
-        raise PatternError("Document nesting depth exceeds the maximum allowed", source(text, 0)) from None
+    return _Reader(text).value()
 
 
 class _Reader:
@@ -59,6 +57,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
+        self._depth = 0
 
     def _next(self) -> str:
         match = _LEXEME.match(self._text, self._at)
@@ -75,10 +74,15 @@ class _Reader:
         return self._node(self._next())
 
     def _node(self, lexeme: str) -> Node:
-        if lexeme == "{":
-            return self._object()
-        if lexeme == "[":
-            return self._array()
+        if lexeme in ("{", "["):
+            self._depth += 1
+            if self._depth > _DEEPEST:
+                raise PatternError(
+                    "Document nesting depth exceeds the maximum allowed", source(self._text, self._at)
+                )
+            node = self._object() if lexeme == "{" else self._array()
+            self._depth -= 1
+            return node
         if lexeme[0] == '"':
             return Node("string", json.loads(lexeme), self._at - len(lexeme) + 1, self._at)
         if lexeme in _LITERALS:

@@ -6,7 +6,8 @@ Source: Step Functions Developer Guide, "EventBridge for Step Functions executio
 from scones.cloud.asl.jsontext import dumps
 from scones.cloud.ports import Announce, Wire
 
-from .records import ExecutionRow, MachineRow
+from .map_results import child_machine_arn
+from .records import ExecutionRow
 from .store import Store
 
 __all__ = ["StatusEvents"]
@@ -27,17 +28,20 @@ class StatusEvents:
     def _tell(self, id_: int) -> tuple[str, Wire] | None:
         row = self._store.execution_by_id(id_)
         assert row is not None  # it has just been written
-        machine = self._store.machine_by_id(row.machine)
-        return None if machine.type == "EXPRESS" else (row.arn, _detail(row, machine))
+        if ":express:" in row.arn:
+            return None
+        if row.map_run is not None:
+            return row.arn, _detail(row, child_machine_arn(row))
+        return row.arn, _detail(row, self._store.machine_by_id(row.machine).arn)
 
 
-def _detail(row: ExecutionRow, machine: MachineRow) -> Wire:
+def _detail(row: ExecutionRow, machine_arn: str) -> Wire:
     redrivable = row.status in ("FAILED", "TIMED_OUT", "ABORTED")
-    version = None if row.version is None else f"{machine.arn}:{row.version}"
-    alias = None if row.alias is None else f"{machine.arn}:{row.alias}"
+    version = None if row.version is None else f"{machine_arn}:{row.version}"
+    alias = None if row.alias is None else f"{machine_arn}:{row.alias}"
     return {
         "executionArn": row.arn,
-        "stateMachineArn": machine.arn,
+        "stateMachineArn": machine_arn,
         "name": row.name,
         "status": row.status,
         "startDate": row.started_ms,
