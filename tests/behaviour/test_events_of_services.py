@@ -123,3 +123,23 @@ def test_large_data_is_left_out(aws: LocalAWS, heard: Callable[[Any], Heard]) ->
     assert (told["RUNNING"]["input"], told["RUNNING"]["inputDetails"]) == (large, {"included": True})
     assert told["SUCCEEDED"]["output"] == large
     assert (told["SUCCEEDED"]["input"], told["SUCCEEDED"]["inputDetails"]) == (None, {"included": False})
+
+
+@pytest.mark.parametrize(("kind", "told"), [("STANDARD", 3), ("EXPRESS", 1)])
+def test_child_executions_of_a_map_run_are_told_by_their_kind(
+    aws: LocalAWS, heard: Callable[[Any], Heard], kind: str, told: int
+) -> None:
+    processor = {
+        "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": kind},
+        "StartAt": "P",
+        "States": {"P": {"Type": "Pass", "End": True}},
+    }
+    watched = machine(aws, {"Type": "Map", "ItemProcessor": processor, "Label": "each", "End": True})
+    listener = heard({"detail": {"stateMachineArn": [{"prefix": watched}], "status": ["SUCCEEDED"]}})
+    aws.client("stepfunctions").start_execution(stateMachineArn=watched, input="[1, 2]")
+
+    def arns() -> list[str]:
+        return sorted(event["detail"]["stateMachineArn"] for event in listener.events())
+
+    eventually(lambda: watched in arns() and len(arns()) >= told)
+    assert arns() == [watched] + [f"{watched}/each"] * (told - 1)
