@@ -78,7 +78,9 @@ class Rules:
         return {"RuleNames": found[:limit]} | more
 
     def enable_rule(self, request: Wire, context: Context) -> Wire:
-        self._keep(replace(self._find(request), state="ENABLED"))
+        rule = self._find(request)
+        if rule.state == "DISABLED":
+            self._keep(replace(rule, state="ENABLED"))
         return {}
 
     def disable_rule(self, request: Wire, context: Context) -> Wire:

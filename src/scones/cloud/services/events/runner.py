@@ -1,7 +1,7 @@
 """Delivers what is journaled: at least once, with growing pauses, as long as the target's policy says.
 
-A delivery's row goes when it has succeeded or been given up; a crash in between repeats it. Starting a
-state machine is not repeated twice: its execution has a name that was fixed in the journal.
+A delivery's row goes when it has succeeded or been given up; a crash in between repeats it. A
+state machine is started once all the same: its execution has a name that was fixed in the journal.
 """
 
 import asyncio

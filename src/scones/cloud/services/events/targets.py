@@ -12,9 +12,9 @@ from scones.cloud.services.events.names import Names, invalid
 from scones.cloud.services.events.records import Rule, Target
 from scones.cloud.services.events.store import Store
 
-__all__ = ["TARGET_KINDS", "Targets"]
+__all__ = ["Targets"]
 
-TARGET_KINDS = {
+_KINDS = {
     "lambda": re.compile(r"function:[A-Za-z0-9_-]+(:[A-Za-z0-9_$-]+)?"),
     "states": re.compile(r"stateMachine:[^:]+(:[^:]+)?"),
     "sns": re.compile(r"[A-Za-z0-9_-]+"),
@@ -92,7 +92,7 @@ class Targets:
             raise invalid(f"Parameter {arn} is not valid. Reason: Provided Arn is not in correct format.")
         _, partition, service, region, account, rest = parts
         here = (partition, region, account) == ("aws", self._names.region, self._names.account_id)
-        if not here or service not in TARGET_KINDS or not TARGET_KINDS[service].fullmatch(rest):
+        if not here or service not in _KINDS or not _KINDS[service].fullmatch(rest):
             raise invalid(
                 f"Parameter {arn} is not valid. Reason: this cloud delivers to the Lambda functions, Step"
                 f" Functions state machines and standard SNS topics of account {self._names.account_id} in"
