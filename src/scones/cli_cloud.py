@@ -104,7 +104,7 @@ _state_option = click.option(
 @click.option("--detach", is_flag=True, help="Start in the background and return when it answers.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every request.")
 def up(state_dir: Path, detach: bool, verbose: bool, **options: Any) -> None:
-    """Run the local cloud: S3, SageMaker, Lambda, Step Functions, Logs, STS, IAM, SNS on one port."""
+    """Run the local cloud: S3, SageMaker, Lambda, Step Functions and the rest, on one port."""
     if detach:
         url = start_detached(state_dir, _arguments(state_dir, verbose=verbose, **options))
         click.echo(f"local cloud at {url} (state in {state_dir}); `scones down` stops it", err=True)

@@ -221,3 +221,48 @@ def test_paginators_walk_every_listing(cloud: LocalAWS) -> None:
         NameContains=prefix, SortBy="Name", SortOrder="Ascending"
     )
     assert [model["ModelName"] for page in pages for model in page["Models"]] == names
+
+
+def heard(cloud: LocalAWS, pattern: Any) -> Callable[[], list[Any]]:
+    """Starts a state machine with each event of a pattern; gives the events heard so far, in their order."""
+    states, events, name = cloud.client("stepfunctions"), cloud.client("events"), unique("heard")
+    definition = json.dumps({"StartAt": "S", "States": {"S": {"Type": "Pass", "End": True}}})
+    machine = states.create_state_machine(name=name, definition=definition, roleArn=ROLE)["stateMachineArn"]
+    events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+    events.put_targets(Rule=name, Targets=[{"Id": "t", "Arn": machine, "RoleArn": ROLE}])
+
+    def told() -> list[Any]:
+        started = states.list_executions(stateMachineArn=machine)["executions"]
+        described = [states.describe_execution(executionArn=run["executionArn"]) for run in started]
+        found = [json.loads(run["input"]) for run in described]
+        return sorted(found, key=lambda event: event["detail"]["LastModifiedTime"])
+
+    return told
+
+
+def test_the_states_of_jobs_and_endpoints_are_told_to_eventbridge(cloud: LocalAWS, bucket: str) -> None:
+    s3 = cloud.client("s3")
+    s3.put_object(Bucket=bucket, Key="data/a.txt", Body=b"a")
+    jobs = heard(cloud, {"source": ["aws.sagemaker"], "detail-type": ["SageMaker Training Job State Change"]})
+    endpoints = heard(cloud, {"detail-type": ["SageMaker Endpoint State Change"]})
+    job = train(cloud, bucket)
+    name = deploy(cloud, job["ModelArtifacts"]["S3ModelArtifacts"], bucket)
+    cloud.client("sagemaker").delete_endpoint(EndpointName=name)
+
+    def of(event: Any) -> Any:
+        return event["detail"]["TrainingJobStatus"], event["detail"]["SecondaryStatus"]
+
+    eventually(lambda: [e for e in jobs() if of(e) == ("Completed", "Completed")] or None)
+    eventually(lambda: [e for e in endpoints() if e["detail"]["EndpointStatus"] == "DELETING"] or None)
+    told = jobs()
+    assert {("InProgress", "Downloading"), ("InProgress", "Training"), ("InProgress", "Uploading")} <= {
+        of(event) for event in told
+    }
+    (last,) = [event for event in told if of(event) == ("Completed", "Completed")]
+    assert last["resources"] == [job["TrainingJobArn"]]
+    assert last["detail"]["ModelArtifacts"] == job["ModelArtifacts"]
+    assert last["detail"]["TrainingEndTime"] == round(job["TrainingEndTime"].timestamp() * 1000)
+    assert last["detail"]["Tags"] == {}
+    statuses = [event["detail"]["EndpointStatus"] for event in endpoints()]
+    assert statuses == ["CREATING", "IN_SERVICE", "DELETING"]
+    assert {event["detail"]["EndpointName"] for event in endpoints()} == {name}

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from scones.cloud.asl.journal import Invoke
-from scones.cloud.ports import Context, Wire
+from scones.cloud.ports import Context, Wire, unheard
 from scones.cloud.runtime import PlannedFaults, RandomIds, SystemClock
 from scones.cloud.services.stepfunctions.activities import Activities
 from scones.cloud.services.stepfunctions.activity_queue import ActivityQueue
 from scones.cloud.services.stepfunctions.runner import Runner
+from scones.cloud.services.stepfunctions.status_events import StatusEvents
 from scones.cloud.services.stepfunctions.store import Store
 from scones.cloud.state.db import Database
 
@@ -56,7 +57,7 @@ def test_a_poll_that_finds_nothing_ends_empty(tmp_path: Path) -> None:
     store, clock = Store(database), SystemClock()
     runner = Runner(
         db=database, store=store, clock=clock, ids=RandomIds(), call=call, spawn=spawn,
-        faults=PlannedFaults(), region="us-east-1",
+        faults=PlannedFaults(), region="us-east-1", status_events=StatusEvents(store, unheard),
     )  # fmt: skip
     activities = Activities(store=store, runner=runner, clock=clock, poll_s=0.01)
     context = Context(request_id="r", account_id="000000000000", region="us-east-1")

@@ -446,3 +446,105 @@ def test_an_http_endpoint_is_asked_again_only_where_that_may_help(
             return [body for _, body in received[1:]]
 
     assert asyncio.run(scenario()) == ["raw"] * attempts
+
+
+# --- FIFO topics --------------------------------------------------------------------------------
+
+FIFO = f"{TOPIC}.fifo"
+
+
+def ordered(bench: Bench, **attributes: str) -> None:
+    bench("create_topic", Name="failures.fifo", Attributes={"FifoTopic": "true"} | attributes)
+
+
+def said(bench: Bench, message: str, group: str = "g", **more: str) -> tuple[str, int]:
+    reply = bench("publish", TopicArn=FIFO, Message=message, MessageGroupId=group, **more)
+    return reply["MessageId"], int(reply["SequenceNumber"])
+
+
+def test_messages_of_a_fifo_topic_are_numbered(bench: Bench) -> None:
+    ordered(bench)
+    numbers = [said(bench, "m", MessageDeduplicationId=str(n))[1] for n in range(3)]
+    assert numbers == sorted(set(numbers))
+    assert all(len(str(number)) == 20 for number in numbers)
+
+
+def test_the_same_deduplication_id_is_the_same_message_for_five_minutes(bench: Bench) -> None:
+    ordered(bench)
+    first = said(bench, "one", MessageDeduplicationId="a")
+    bench.clock.moment += timedelta(seconds=299)
+    assert said(bench, "two", "another", MessageDeduplicationId="a") == first
+    bench.clock.moment += timedelta(seconds=1)
+    again = said(bench, "two", MessageDeduplicationId="a")
+    assert again[0] != first[0]
+    assert again[1] > first[1]
+
+
+def test_content_tells_messages_apart_where_the_topic_says_so(bench: Bench) -> None:
+    ordered(bench, ContentBasedDeduplication="true")
+    first = said(bench, "one")
+    assert said(bench, "one") == first
+    assert said(bench, "two") != first
+    assert said(bench, "one", MessageDeduplicationId="explicit") != first
+
+
+def test_deduplication_may_be_within_a_group(bench: Bench) -> None:
+    ordered(bench, ContentBasedDeduplication="true", FifoThroughputScope="MessageGroup")
+    assert said(bench, "one", "a") == said(bench, "one", "a") != said(bench, "one", "b")
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({}, "The MessageGroupId parameter is required for FIFO topics"),
+        ({"MessageGroupId": "g"}, "The topic should either have ContentBasedDeduplication enabled or"),
+        ({"MessageGroupId": "a group", "MessageDeduplicationId": "d"}, "MessageGroupId Reason"),
+        ({"MessageGroupId": "g", "MessageDeduplicationId": "x" * 129}, "MessageDeduplicationId Reason"),
+    ],
+)
+def test_a_message_needs_its_place(bench: Bench, request_: Wire, message: str) -> None:
+    ordered(bench)
+    entry = {"Id": "1", "Message": "m"} | request_
+    fine = {"Id": "2", "Message": "m", "MessageGroupId": "g", "MessageDeduplicationId": "d"}
+    with pytest.raises(ServiceError, match=message):
+        bench("publish", TopicArn=FIFO, Message="m", **request_)
+    with pytest.raises(ServiceError, match=message):
+        bench("publish_batch", TopicArn=FIFO, PublishBatchRequestEntries=[fine, entry])
+    assert bench.db.all("SELECT * FROM sns_messages") == []
+
+
+def test_a_batch_is_numbered_and_deduplicated_too(bench: Bench) -> None:
+    ordered(bench, ContentBasedDeduplication="true")
+    entries = [
+        {"Id": str(n), "Message": text, "MessageGroupId": "g"} for n, text in enumerate(("one", "two", "one"))
+    ]
+    told = bench("publish_batch", TopicArn=FIFO, PublishBatchRequestEntries=entries)["Successful"]
+    assert told[0]["SequenceNumber"] == told[2]["SequenceNumber"] < told[1]["SequenceNumber"]
+    assert told[0]["MessageId"] == told[2]["MessageId"]
+
+
+def test_only_queues_may_subscribe_to_a_fifo_topic(bench: Bench) -> None:
+    ordered(bench)
+    with pytest.raises(ServiceError, match="Invalid protocol type: lambda"):
+        bench("subscribe", TopicArn=FIFO, Protocol="lambda", Endpoint=FUNCTION)
+    with pytest.raises(ServiceError, match="this cloud cannot deliver to sqs"):
+        bench("subscribe", TopicArn=FIFO, Protocol="sqs", Endpoint="arn:aws:sqs:us-east-1:1:q.fifo")
+
+
+def test_a_topic_stays_what_it_is(bench: Bench) -> None:
+    ordered(bench)
+    shown = bench("get_topic_attributes", TopicArn=FIFO)["Attributes"]
+    assert (shown["FifoTopic"], shown["ContentBasedDeduplication"]) == ("true", "false")
+    change = {"AttributeName": "ContentBasedDeduplication", "AttributeValue": "true"}
+    bench("set_topic_attributes", TopicArn=FIFO, **change)
+    assert said(bench, "one") == said(bench, "one")
+    assert bench.code_of("set_topic_attributes", TopicArn=TOPIC, **change) == "InvalidParameter"
+    fifo = {"AttributeName": "FifoTopic", "AttributeValue": "false"}
+    assert bench.code_of("set_topic_attributes", TopicArn=FIFO, **fifo) == "InvalidParameter"
+    wrong = {"Name": "plain", "Attributes": {"FifoTopic": "true"}}
+    assert bench.code_of("create_topic", **wrong) == "InvalidParameter"
+    wrong = {"Name": "plain", "Attributes": {"ContentBasedDeduplication": "true"}}
+    assert bench.code_of("create_topic", **wrong) == "InvalidParameter"
+    assert bench.code_of("publish", TopicArn=TOPIC, Message="m", MessageDeduplicationId="d") == (
+        "InvalidParameter"
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 __all__ = [
+    "Announce",
     "Call",
     "Clock",
     "Context",
@@ -23,6 +24,7 @@ __all__ = [
     "Stream",
     "Wire",
     "chunks",
+    "unheard",
 ]
 
 _CHUNK_BYTES = 256 * 1024
@@ -70,6 +72,22 @@ class Ids(Protocol):
 
     def token(self, length: int) -> str:
         """Lower-case hexadecimal digits."""
+
+
+class Announce(Protocol):
+    """Send an event that AWS's services send by themselves; it commits with the change it tells of.
+
+    tell: gives the ARN of what changed and the event's detail, or None where AWS sends no event; asked
+        only where some rule listens.
+    """
+
+    def __call__(
+        self, source: str, detail_type: str, tell: Callable[[], tuple[str, Wire] | None]
+    ) -> None: ...
+
+
+def unheard(source: str, detail_type: str, tell: Callable[[], tuple[str, Wire] | None]) -> None:
+    """An Announce where nobody listens."""
 
 
 class Faults(Protocol):

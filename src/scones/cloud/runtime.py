@@ -19,6 +19,7 @@ from typing import Any
 from scones.cloud.gateway import Gateway, OperationRow
 from scones.cloud.ports import Service
 from scones.cloud.server import Server
+from scones.cloud.services.events import Events
 from scones.cloud.services.iam import Iam
 from scones.cloud.services.lambda_ import Lambda
 from scones.cloud.services.logs import Logs
@@ -143,15 +144,17 @@ class Cloud:
         common: dict[str, Any] = {"db": database, "clock": clock, "ids": ids, "settings": settings}
         active = common | {"call": gateway.call, "spawn": background.spawn, "faults": faults}
         workers = active | {"processes": processes, "endpoint_url": lambda: self.url}
-        sagemaker = SageMaker(**workers)
+        events = Events(**active)
+        sagemaker = SageMaker(**workers, announce=events.announce)
         services: list[Service] = [
             S3(**common, blobs=blobs, faults=faults),
             Logs(**common),
             sts,
             Iam(**common),
             Sns(**active),
+            events,
             Lambda(**workers),
-            StepFunctions(**active),
+            StepFunctions(**active, announce=events.announce),
             sagemaker,
             SageMakerRuntime(sagemaker),
         ]

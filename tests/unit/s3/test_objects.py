@@ -174,7 +174,8 @@ def test_a_plain_object_has_the_usual_type_and_an_unsaid_class(s3: Service) -> N
     s3.put_object(Bucket="shelf", Key="k", Body=SMALL, ContentEncoding="aws-chunked")
     head = s3.head_object(Bucket="shelf", Key="k")
     assert head["ContentType"] == "binary/octet-stream"
-    assert not {"StorageClass", "ContentEncoding", "ServerSideEncryption"} & head.keys()
+    assert head["ServerSideEncryption"] == "AES256"
+    assert not {"StorageClass", "ContentEncoding", "SSEKMSKeyId"} & head.keys()
 
 
 def test_a_reader_may_override_headers(s3: Service) -> None:

@@ -18,6 +18,7 @@ _PARAMETERS = {
                            "LogType"},
     ("sns", "publish"): {"TopicArn", "TargetArn", "PhoneNumber", "Message", "Subject", "MessageAttributes",
                          "MessageStructure", "MessageGroupId", "MessageDeduplicationId"},
+    ("events", "putEvents"): {"Entries"},
     ("states", "startExecution"): {"StateMachineArn", "Input", "Name", "TraceHeader"},
     ("sagemaker", "createTrainingJob"): {
         "AlgorithmSpecification", "CheckpointConfig", "DebugHookConfig", "DebugRuleConfigurations",
@@ -37,8 +38,8 @@ _PARAMETERS = {
                                       "RetainDeploymentConfig"},
 }  # fmt: skip
 
-_SDK_SERVICES = {"cloudwatchlogs", "iam", "lambda", "s3", "sagemaker", "sagemakerruntime", "sfn", "sns",
-                 "sts"}  # fmt: skip
+_SDK_SERVICES = {"cloudwatchlogs", "eventbridge", "iam", "lambda", "s3", "sagemaker", "sagemakerruntime",
+                 "sfn", "sns", "sts"}  # fmt: skip
 _CALLBACK = {None, ".waitForTaskToken"}
 _PATTERNS = {("states", "startExecution"): _CALLBACK | {".sync", ".sync:2"}}
 _PATTERNS |= {key: {None} for key in _PARAMETERS if key[0] == "sagemaker"}

@@ -5,6 +5,7 @@ import logging
 from scones.cloud.ports import Clock, Faults, Ids
 from scones.cloud.services.s3.bodies import Bodies
 from scones.cloud.services.s3.buckets import Buckets
+from scones.cloud.services.s3.encryption import Encryption
 from scones.cloud.services.s3.listing import Listing
 from scones.cloud.services.s3.multipart import Multipart
 from scones.cloud.services.s3.objects import Objects
@@ -34,6 +35,7 @@ class S3:
         url = f"http://{settings.host}:{settings.port}"
         self.parts: tuple[object, ...] = (
             Buckets(shelf, clock, settings.region),
+            Encryption(shelf),
             objects,
             Listing(shelf),
             Multipart(shelf, objects, clock, ids, url),

@@ -25,6 +25,7 @@ from scones.cloud.services.s3.checksums import (
     whole_checksum,
 )
 from scones.cloud.services.s3.conditions import WriteCondition, copy_range
+from scones.cloud.services.s3.encryption import encrypted
 from scones.cloud.services.s3.objects import Objects, check_copy_size
 from scones.cloud.services.s3.placing import Shelf
 from scones.cloud.services.s3.records import Object, Part, Upload, instant, milliseconds, owner, quoted
@@ -74,7 +75,7 @@ class Multipart:
             storage_class=storage_class(request),
             checksum_algorithm=algorithm.name if algorithm else None,
             checksum_type=upload_checksum_type(algorithm, checksum_type) if algorithm else None,
-            properties=read_properties(request),
+            properties=encrypted(read_properties(request), self._shelf.encryption_rule(bucket)),
         )
         self._shelf.store.insert_upload(upload)
         reply = {"Bucket": bucket, "Key": request["Key"], "UploadId": upload.upload_id}

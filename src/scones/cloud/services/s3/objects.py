@@ -21,6 +21,7 @@ from scones.cloud.services.s3.conditions import (
     part_span,
     read_range,
 )
+from scones.cloud.services.s3.encryption import encrypted
 from scones.cloud.services.s3.placing import Shelf, check_owner, no_such_key
 from scones.cloud.services.s3.records import Object, instant, milliseconds, quoted
 from scones.cloud.services.s3.requests import (
@@ -61,7 +62,8 @@ class Objects:
         refuse(request)
         bucket = self._shelf.bucket(request, context)
         key = key_bytes(request["Key"])
-        properties, kind = read_properties(request), storage_class(request)
+        properties = encrypted(read_properties(request), self._shelf.encryption_rule(bucket))
+        kind = storage_class(request)
         condition = WriteCondition.of(request)
         condition.check(self._shelf.store.head(bucket, key), request["Key"])
         expected = declared(request, context.headers)
@@ -79,8 +81,9 @@ class Objects:
         key = key_bytes(request["Key"])
         source = self.find_source(request, context)
         check_copy_size(source.body.size)
-        properties, kind = _copied_properties(request, source), storage_class(request)
-        if (source.bucket, source.key) == (bucket, key):
+        rule, kind = self._shelf.encryption_rule(bucket), storage_class(request)
+        properties = encrypted(_copied_properties(request, source), rule)
+        if (source.bucket, source.key) == (bucket, key) and rule is None:
             _check_changes_something(request, source, kind)
         condition = WriteCondition.of(request)
         condition.check(self._shelf.store.head(bucket, key), request["Key"])

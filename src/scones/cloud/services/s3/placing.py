@@ -45,6 +45,10 @@ class Shelf:
             )
         return found
 
+    def encryption_rule(self, bucket: str) -> Wire | None:
+        """The bucket's own rule of default encryption."""
+        return self.named_bucket(bucket).encryption
+
     def place(
         self, new: Object, condition: WriteCondition, *, ending: Callable[[], Iterable[str]] | None = None
     ) -> None:

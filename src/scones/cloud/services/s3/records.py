@@ -36,10 +36,13 @@ def owner(account_id: str) -> Wire:
 class Bucket:
     name: str
     created: int
+    encryption: Wire | None = None
+    """Its own rule of default encryption."""
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        return cls(name=row["name"], created=row["created"])
+        rule = row["encryption"]
+        return cls(name=row["name"], created=row["created"], encryption=json.loads(rule) if rule else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

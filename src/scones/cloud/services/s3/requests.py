@@ -48,6 +48,8 @@ CONTENT_MEMBERS = (
     "Metadata",
 )
 _ENCRYPTION_MEMBERS = ("ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled")
+_ENCRYPTED: Wire = {"ServerSideEncryption": "AES256"}
+"""What is told of an object whose properties name no encryption."""
 _OBJECT_LOCK = (
     "ObjectLockMode",
     "ObjectLockRetainUntilDate",
@@ -228,13 +230,13 @@ def _tags(header: str) -> dict[str, str]:
 
 
 def encryption(properties: dict[str, Any]) -> Wire:
-    """The reply members that tell of encryption."""
-    return {name: properties[name] for name in _ENCRYPTION_MEMBERS if name in properties}
+    """The reply members that tell of encryption; S3 encrypts every object."""
+    return _ENCRYPTED | {name: properties[name] for name in _ENCRYPTION_MEMBERS if name in properties}
 
 
 def property_members(properties: dict[str, Any]) -> Wire:
     """Properties as reply members of GetObject and HeadObject."""
-    reply: Wire = {"ContentType": "binary/octet-stream", "Metadata": {}} | properties
+    reply: Wire = _ENCRYPTED | {"ContentType": "binary/octet-stream", "Metadata": {}} | properties
     if "Expires" in reply:
         reply["Expires"] = datetime.fromtimestamp(reply["Expires"], UTC)
     if tags := reply.pop("Tagging", None):

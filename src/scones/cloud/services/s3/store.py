@@ -8,9 +8,10 @@ from scones.cloud.state.db import Database
 
 __all__ = ["Store", "after_prefix"]
 
-_INSERT_BUCKET = "INSERT INTO s3_buckets VALUES (:name, :created)"
+_INSERT_BUCKET = "INSERT INTO s3_buckets (name, created) VALUES (:name, :created)"
 _BUCKET = "SELECT * FROM s3_buckets WHERE name = ?"
 _BUCKETS = "SELECT * FROM s3_buckets WHERE name > ? AND substr(name, 1, ?) = ? ORDER BY name LIMIT ?"
+_SET_ENCRYPTION = "UPDATE s3_buckets SET encryption = ? WHERE name = ?"
 _DELETE_BUCKET = "DELETE FROM s3_buckets WHERE name = ?"
 _HAS_OBJECTS = "SELECT 1 FROM s3_objects WHERE bucket = ? LIMIT 1"
 
@@ -71,6 +72,9 @@ class Store:
 
     def buckets(self, *, prefix: str, after: str, limit: int) -> list[Bucket]:
         return [Bucket.from_row(r) for r in self._db.all(_BUCKETS, (after, len(prefix), prefix, limit))]
+
+    def set_encryption(self, bucket: str, rule: str | None) -> None:
+        self._db.execute(_SET_ENCRYPTION, (rule, bucket))
 
     def has_objects(self, bucket: str) -> bool:
         return self._db.one(_HAS_OBJECTS, (bucket,)) is not None

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn
+from scones.cloud.ports import Announce, Call, Clock, Faults, Ids, Spawn, unheard
 from scones.cloud.services.sagemaker.capture import Captures
 from scones.cloud.services.sagemaker.container import Containers
 from scones.cloud.services.sagemaker.endpoints import Endpoints
@@ -12,7 +12,7 @@ from scones.cloud.services.sagemaker.images import Images
 from scones.cloud.services.sagemaker.invoke import Invoke
 from scones.cloud.services.sagemaker.limits import Limits
 from scones.cloud.services.sagemaker.models import EndpointConfigs, Models
-from scones.cloud.services.sagemaker.store import Store
+from scones.cloud.services.sagemaker.state_events import AnnouncingStore
 from scones.cloud.services.sagemaker.tags import Tags
 from scones.cloud.services.sagemaker.trainer import Trainer
 from scones.cloud.services.sagemaker.training import Training
@@ -44,13 +44,14 @@ class SageMaker:
         faults: Faults,
         processes: Processes,
         endpoint_url: Callable[[], str],
+        announce: Announce = unheard,
         limits: Limits | None = None,
         draw: random.Random | None = None,
     ) -> None:
         limits = limits or Limits()
-        store = Store(db)
         names = Names(settings.region, settings.account_id)
         images = Images(settings.algorithms)
+        store = AnnouncingStore(db, announce=announce, images=images)
         root = settings.state_dir / "sagemaker"
         containers = Containers(processes=processes, settings=settings, endpoint_url=endpoint_url)
         self._trainer = Trainer(

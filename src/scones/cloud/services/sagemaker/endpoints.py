@@ -20,7 +20,7 @@ from scones.cloud.services.sagemaker.tags import checked_tags
 from scones.cloud.services.sagemaker.wording import Names, invalid, refuse
 from scones.cloud.state.db import Database
 
-__all__ = ["Endpoints"]
+__all__ = ["Endpoints", "endpoint_description"]
 
 _STARTUP_S = 240  # until /ping answers, where a variant does not say
 
@@ -92,7 +92,7 @@ class Endpoints:
         return self._update(endpoint, deployment)
 
     def describe_endpoint(self, request: Wire, context: Context) -> Wire:
-        return _description(self._existing(request))
+        return endpoint_description(self._existing(request))
 
     def delete_endpoint(self, request: Wire, context: Context) -> Wire:
         endpoint = self._existing(request)
@@ -196,7 +196,7 @@ def _retaining(new: Deployment, old: Deployment, excluded: set[str]) -> Deployme
     return replace(new, variants=tuple(variants), capture=capture)
 
 
-def _description(endpoint: Endpoint) -> Wire:
+def endpoint_description(endpoint: Endpoint) -> Wire:
     shown = endpoint.deployment or endpoint.pending
     assert shown is not None
     serving = endpoint.deployment is not None

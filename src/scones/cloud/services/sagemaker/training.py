@@ -14,7 +14,7 @@ from scones.cloud.services.sagemaker.transfer import any_object
 from scones.cloud.services.sagemaker.wording import Names, S3Uri, check_environment, invalid, refuse
 from scones.cloud.state.db import Database
 
-__all__ = ["Training", "max_runtime_s", "model_artifact"]
+__all__ = ["Training", "job_description", "max_runtime_s", "model_artifact"]
 
 _UNSUPPORTED = (
     "EnableNetworkIsolation",
@@ -96,7 +96,7 @@ class Training:
         return {"TrainingJobArn": job.arn}
 
     def describe_training_job(self, request: Wire, context: Context) -> Wire:
-        return _description(self._existing(request), self._images)
+        return job_description(self._existing(request), self._images)
 
     def stop_training_job(self, request: Wire, context: Context) -> Wire:
         job = self._existing(request)
@@ -230,7 +230,7 @@ def _summary(job: TrainingJob) -> Wire:
     return summary
 
 
-def _description(job: TrainingJob, images: Images) -> Wire:
+def job_description(job: TrainingJob, images: Images) -> Wire:
     request = job.request
     description = _summary(job) | {name: request[name] for name in _ECHOED if name in request}
     description |= {

@@ -8,7 +8,8 @@ from typing import Any
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Clock, Context, Ids, Wire
 from scones.cloud.services.sns.arns import Arns, invalid
-from scones.cloud.services.sns.records import Message, attribute_values, milliseconds
+from scones.cloud.services.sns.fifo import DEDUPLICATION_MS, place, sequence_number
+from scones.cloud.services.sns.records import Message, Topic, attribute_values, milliseconds
 from scones.cloud.services.sns.store import Store
 
 __all__ = ["Publishing"]
@@ -41,27 +42,49 @@ class Publishing:
         member = "TargetArn" if "TargetArn" in request else "TopicArn"
         if member not in request or {"TopicArn", "TargetArn"} <= request.keys():
             raise invalid("TopicArn or TargetArn Reason: exactly one of them is required")
-        topic_name = self._arns.topic(request[member], member).topic_name
-        return {"MessageId": self._publish(topic_name, request)}
+        return self._publish(self._arns.topic(request[member], member), request)
 
     def publish_batch(self, request: Wire, context: Context) -> Wire:
-        topic_name = self._arns.topic(request["TopicArn"]).topic_name
+        topic = self._arns.topic(request["TopicArn"])
         entries = request["PublishBatchRequestEntries"]
         _check_batch(entries)
+        if topic.fifo:  # one message without its place fails the whole batch
+            for entry in entries:
+                place(topic, entry)
         successful: list[Wire] = []
         failed: list[Wire] = []
         for entry in entries:
             try:
-                successful.append({"Id": entry["Id"], "MessageId": self._publish(topic_name, entry)})
+                successful.append({"Id": entry["Id"]} | self._publish(topic, entry))
             except ServiceError as error:
                 failed.append(
                     {"Id": entry["Id"], "Code": error.code, "Message": error.message, "SenderFault": True}
                 )
         return {"Successful": successful, "Failed": failed}
 
-    def _publish(self, topic_name: str, request: Wire) -> str:
+    def _publish(self, topic: Topic, request: Wire) -> Wire:
         """Raises before it writes anything, so that a batch's bad entry leaves no trace."""
         _check_message(request)
+        if topic.fifo:
+            return self._publish_in_order(topic, request)
+        if "MessageDeduplicationId" in request:
+            raise invalid(
+                "The request includes MessageDeduplicationId parameter that is not valid for this topic type"
+            )
+        return {"MessageId": self._record(topic.topic_name, request).message_id}
+
+    def _publish_in_order(self, topic: Topic, request: Wire) -> Wire:
+        """A message that was said already is acknowledged as the one it was."""
+        where = place(topic, request)
+        since = milliseconds(self._clock.now()) - DEDUPLICATION_MS
+        said = self._store.said(topic.topic_name, where, since)
+        if said is None:
+            message = self._record(topic.topic_name, request)
+            said = message.message_id, self._store.next_sequence(topic.topic_name)
+            self._store.remember_said(message, topic.topic_name, where, said[1])
+        return {"MessageId": said[0], "SequenceNumber": sequence_number(said[1])}
+
+    def _record(self, topic_name: str, request: Wire) -> Message:
         message = Message(
             message_id=self._ids.uuid(),
             topic_arn=self._arns.of_topic(topic_name),
@@ -81,7 +104,7 @@ class Publishing:
                 due=message.published,
             )
         self._deliver()
-        return message.message_id
+        return message
 
 
 def _check_message(request: Wire) -> None:
@@ -91,10 +114,6 @@ def _check_message(request: Wire) -> None:
         raise invalid("Message too long")
     if (subject := request.get("Subject")) is not None and not _SUBJECT.fullmatch(subject):
         raise invalid("Subject")
-    if "MessageDeduplicationId" in request:
-        raise invalid(
-            "The request includes MessageDeduplicationId parameter that is not valid for this topic type"
-        )
     for name, value in request.get("MessageAttributes", {}).items():
         _check_attribute(name, value)
 

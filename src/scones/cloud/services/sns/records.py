@@ -17,6 +17,7 @@ __all__ = [
     "Delivery",
     "Kind",
     "Message",
+    "Place",
     "Subscription",
     "Topic",
     "attribute_values",
@@ -54,6 +55,12 @@ class Topic:
     attributes: dict[str, str]
     tags: dict[str, str]
     unsubscribed: int = 0
+    sequence: int = 0
+    """FIFO: the number of its last message."""
+
+    @property
+    def fifo(self) -> bool:
+        return "FifoTopic" in self.attributes
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -93,6 +100,14 @@ class Delivery:
     @classmethod
     def from_row(cls, row: Row) -> Self:
         return cls(**dict(row))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A message's place among those of its FIFO topic: in one scope the same id is the same message."""
+
+    scope: str
+    deduplication_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import json
 
-from scones.cloud.services.sns.records import Delivery, Kind, Message, Subscription, Topic
+from scones.cloud.services.sns.records import Delivery, Kind, Message, Place, Subscription, Topic
 from scones.cloud.state.db import Database
 
 __all__ = ["MESSAGES_KEPT", "Store"]
@@ -15,6 +15,7 @@ _TOPIC = "SELECT * FROM sns_topics WHERE topic_name = ?"
 _TOPICS = "SELECT * FROM sns_topics WHERE topic_name > ? ORDER BY topic_name LIMIT ?"
 _UPDATE_TOPIC = "UPDATE sns_topics SET attributes = ?, tags = ? WHERE topic_name = ?"
 _COUNT_UNSUBSCRIBED = "UPDATE sns_topics SET unsubscribed = unsubscribed + 1 WHERE topic_name = ?"
+_COUNT_MESSAGE = "UPDATE sns_topics SET sequence = sequence + 1 WHERE topic_name = ? RETURNING sequence"
 _DELETE_TOPIC = "DELETE FROM sns_topics WHERE topic_name = ?"
 
 _INSERT_SUBSCRIPTION = "INSERT INTO sns_subscriptions VALUES (?, ?, ?, ?, ?, ?)"
@@ -39,6 +40,12 @@ _INSERT_MESSAGE = """
     INSERT INTO sns_messages (message_id, topic_name, subject, message, attributes, published)
     VALUES (?, ?, ?, ?, ?, ?)"""
 _FORGET_MESSAGES = "DELETE FROM sns_messages WHERE sequence <= ?"
+
+_FORGET_SAID = "DELETE FROM sns_deduplication WHERE published <= ?"
+_SAID = """
+    SELECT message_id, sequence FROM sns_deduplication
+    WHERE topic_name = ? AND scope = ? AND deduplication_id = ?"""
+_REMEMBER_SAID = "INSERT INTO sns_deduplication VALUES (?, ?, ?, ?, ?, ?)"
 
 _INSERT_DELIVERY = """
     INSERT INTO sns_deliveries (subscription_id, message_id, kind, body, attempts, due)
@@ -135,6 +142,21 @@ class Store:
             ),
         )
         self._db.execute(_FORGET_MESSAGES, ((cursor.lastrowid or 0) - MESSAGES_KEPT,))
+
+    def next_sequence(self, topic_name: str) -> int:
+        row = self._db.one(_COUNT_MESSAGE, (topic_name,))
+        assert row is not None  # the caller has just read the topic
+        return int(row[0])
+
+    def said(self, topic_name: str, place: Place, since: int) -> tuple[str, int] | None:
+        """The id and the sequence of a message published after `since` in the same place."""
+        self._db.execute(_FORGET_SAID, (since,))
+        row = self._db.one(_SAID, (topic_name, place.scope, place.deduplication_id))
+        return None if row is None else (row[0], row[1])
+
+    def remember_said(self, message: Message, topic_name: str, place: Place, sequence: int) -> None:
+        key = (topic_name, place.scope, place.deduplication_id)
+        self._db.execute(_REMEMBER_SAID, (*key, message.message_id, sequence, message.published))
 
     def insert_delivery(
         self, subscription_id: str, *, message_id: str, kind: Kind, body: str, due: int

@@ -35,6 +35,8 @@ class Subscriptions:
     def subscribe(self, request: Wire, context: Context) -> Wire:
         topic = self._arns.topic(request["TopicArn"])
         protocol, endpoint = request["Protocol"], request.get("Endpoint", "")
+        if topic.fifo and protocol in _KNOWN_PROTOCOLS and protocol != "sqs":
+            raise invalid(f"Invalid protocol type: {protocol}")  # AWS's words: only queues may listen
         _check_endpoint(protocol, endpoint)
         raw = _raw(protocol, request.get("Attributes", {}))
         subscription = self._store.same_subscription(topic.topic_name, protocol, endpoint)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Context, Wire
 from scones.cloud.services.sns.arns import Arns, invalid
+from scones.cloud.services.sns.fifo import FIFO_ATTRIBUTES, topic_attributes
 from scones.cloud.services.sns.records import Topic
 from scones.cloud.services.sns.store import Store
 
@@ -17,7 +18,14 @@ PAGE = 100
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _DISPLAY_NAME_LENGTH = 100
-_KEPT = ("DisplayName", "Policy")
+_KEPT = {
+    "DisplayName": None,
+    "Policy": None,
+    "FifoTopic": ("true", "false"),
+    "ContentBasedDeduplication": ("true", "false"),
+    "FifoThroughputScope": ("Topic", "MessageGroup"),
+}
+"""The attributes this cloud honours, and the values of those that have few."""
 _TAG_LIMIT = 50
 
 
@@ -31,10 +39,12 @@ class Topics:
         name = request["Name"]
         attributes = {key: _checked(key, value) for key, value in request.get("Attributes", {}).items()}
         tags = _tags({}, request.get("Tags", []))
-        if name.endswith(".fifo"):
-            raise invalid("Topic Name Reason: this cloud has no FIFO topics")
-        if not _NAME.fullmatch(name):
+        if attributes.pop("FifoTopic", "false") == "true":
+            attributes = topic_attributes(name, attributes) | {"FifoTopic": "true"}
+        elif not _NAME.fullmatch(name):
             raise invalid("Topic Name")
+        else:
+            _check_kind(attributes, fifo=False)
         if "DataProtectionPolicy" in request:
             raise invalid("DataProtectionPolicy Reason: this cloud has no data protection")
         existing = self._store.topic(name)
@@ -78,6 +88,9 @@ class Topics:
         topic = self._arns.topic(request["TopicArn"])
         name = request["AttributeName"]
         value = _checked(name, request.get("AttributeValue", ""))
+        if name == "FifoTopic":
+            raise invalid("AttributeName Reason: a topic is FIFO from its creation, or never")
+        _check_kind({name: value}, fifo=topic.fifo)
         self._store.update_topic(replace(topic, attributes=topic.attributes | {name: value}))
         return {}
 
@@ -108,6 +121,8 @@ def _checked(name: str, value: str) -> str:
     """An attribute this cloud honours; the others, such as encryption keys, are refused by name."""
     if name not in _KEPT:
         raise invalid(f"AttributeName Reason: this cloud has no topic attribute {name}")
+    if (values := _KEPT[name]) is not None and value not in values:
+        raise invalid(f"Attributes Reason: {name}: Invalid value [{value}]. Must be {' or '.join(values)}.")
     if name == "DisplayName" and len(value) > _DISPLAY_NAME_LENGTH:
         raise invalid(f"DisplayName Reason: must be at most {_DISPLAY_NAME_LENGTH} characters")
     if name == "Policy":
@@ -118,6 +133,12 @@ def _checked(name: str, value: str) -> str:
         if not sound:
             raise invalid("Policy Error: null")
     return value
+
+
+def _check_kind(attributes: dict[str, str], *, fifo: bool) -> None:
+    for name in () if fifo else FIFO_ATTRIBUTES:
+        if name in attributes:
+            raise invalid(f"Attributes Reason: {name} can only be set for FIFO topics")
 
 
 def _tags(kept: dict[str, str], added: list[Wire]) -> dict[str, str]:

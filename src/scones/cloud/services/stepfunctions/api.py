@@ -1,6 +1,6 @@
 """Step Functions as one service: its operations' parts, its store, its runner."""
 
-from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn
+from scones.cloud.ports import Announce, Call, Clock, Faults, Ids, Spawn, unheard
 from scones.cloud.settings import CloudSettings
 from scones.cloud.state.db import Database
 
@@ -11,6 +11,7 @@ from .map_run_api import MapRunOperations
 from .map_store import MapRunStore
 from .redrives import Redrives
 from .runner import Runner
+from .status_events import StatusEvents
 from .store import Store
 from .tags import Tags
 from .test_state import TestState
@@ -33,6 +34,7 @@ class StepFunctions:
         spawn: Spawn,
         faults: Faults,
         settings: CloudSettings,
+        announce: Announce = unheard,
     ) -> None:
         store = Store(db)
         self._runner = Runner(
@@ -44,6 +46,7 @@ class StepFunctions:
             spawn=spawn,
             faults=faults,
             region=settings.region,
+            status_events=StatusEvents(store, announce),
         )
         machines = StateMachines(store=store, clock=clock, ids=ids)
         map_runs = MapRunStore(db)

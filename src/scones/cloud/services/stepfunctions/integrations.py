@@ -4,7 +4,7 @@ The optimised integrations answer in the manner of AWS's first Java SDK: the res
 envelope; errors named Service.ExceptionClass. Pure; the runner does the calling.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import Any, Self
@@ -14,6 +14,7 @@ from scones.cloud.asl.jsontext import dumps, loads, too_large
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Clock, Ids, Wire
 
+from .event_tasks import events_put, events_request
 from .sagemaker_tasks import CLASSES, job_outcome, sagemaker_request
 from .sdk import sdk_answer, sdk_failure, sdk_request
 from .times import milliseconds
@@ -45,10 +46,10 @@ class Envelope:
         )
 
 
-def request(invoke: Invoke, name: str) -> tuple[str, str, Wire]:
+def request(invoke: Invoke, name: str, origin: Sequence[str] = ()) -> tuple[str, str, Wire]:
     """(service, operation, request) to call. Raises ServiceError for parameters of the wrong type.
 
-    name: for an execution whose task gives it none.
+    name: for an execution whose task gives it none.  origin: ARNs of the task's own execution and machine.
     """
     if invoke.service.startswith("aws-sdk:"):
         return sdk_request(invoke)
@@ -68,6 +69,8 @@ def request(invoke: Invoke, name: str) -> tuple[str, str, Wire]:
         return "lambda", "Invoke", parameters
     if invoke.service == "sagemaker":
         return sagemaker_request(invoke)
+    if invoke.service == "events":
+        return events_request(parameters, origin)
     if invoke.service == "states":
         return "stepfunctions", "StartExecution", {"name": name} | _execution(parameters)
     if not isinstance(parameters.get("Message", ""), str):
@@ -192,7 +195,7 @@ def _published(invoke: Invoke, reply: Wire, envelope: Envelope) -> Answer:
     headers = [
         ("x-amzn-RequestId", envelope.request_id),
         ("connection", "keep-alive"),
-        ("Content-Length", "294"),
+        ("Content-Length", "352" if "SequenceNumber" in reply else "294"),
         ("Date", envelope.date),
         ("Content-Type", "text/xml"),
     ]
@@ -233,6 +236,7 @@ def _accepted(invoke: Invoke, reply: Wire, envelope: Envelope) -> Answer:
 
 
 _SHAPES: dict[str, Callable[[Invoke, Wire, Envelope], Answer]] = {
+    "events": lambda invoke, reply, _envelope: events_put(invoke, reply),
     "lambda": _invoked,
     "sagemaker": _accepted,
     "sns": _published,
@@ -296,6 +300,9 @@ def failure(invoke: Invoke, problem: ServiceError, envelope: Envelope) -> Failed
         name, service = f"Lambda.{code if known else 'AWSLambdaException'}", "AWSLambda"
     elif invoke.service == "states":
         name, service = f"StepFunctions.{code.removesuffix('Exception')}Exception", "AWSStepFunctions"
+    elif invoke.service == "events":
+        known = code == "InternalException"
+        name, service = f"EventBridge.{code if known else 'AmazonEventBridgeException'}", "AmazonEventBridge"
     elif invoke.service == "sagemaker":
         known = code in CLASSES
         name = f"SageMaker.{code.removesuffix('Exception') if known else 'AmazonSageMaker'}Exception"

@@ -22,7 +22,7 @@ from botocore.model import (
 __all__ = ["mock_fault"]
 
 _RESOURCE = re.compile(r"arn:aws[a-z-]*:states:::(?:aws-sdk:)?(?P<service>\w+):(?P<action>\w+)")
-_MODELS = {"sfn": "stepfunctions", "states": "stepfunctions"}
+_MODELS = {"eventbridge": "events", "sfn": "stepfunctions", "states": "stepfunctions"}
 _NUMBERS = ("integer", "long", "float", "double")
 _TEXTS = ("string", "blob", "timestamp")
 

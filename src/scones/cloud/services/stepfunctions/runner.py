@@ -50,6 +50,7 @@ from . import integrations, sagemaker_tasks
 from .activity_queue import ActivityQueue
 from .map_runs import MapRun, MapRuns
 from .records import ExecutionRow, MachineRow
+from .status_events import StatusEvents
 from .stops import Stops
 from .store import Store
 from .times import milliseconds
@@ -131,6 +132,7 @@ class Runner:
         spawn: Spawn,
         faults: Faults,
         region: str,
+        status_events: StatusEvents,
     ) -> None:
         self._db = db
         self._store = store
@@ -140,6 +142,7 @@ class Runner:
         self._spawn = spawn
         self._faults = faults
         self._region = region
+        self._status_events = status_events
         self._live: dict[int, _Live] = {}
         self._ready: dict[int, _Live] = {}
         self._scheduled: asyncio.Handle | None = None
@@ -176,6 +179,7 @@ class Runner:
     def begin(self, row: ExecutionRow, machine: MachineRow) -> None:
         """Run a new execution's first turn, in the transaction that records the execution."""
         live = _Live(row, self._machine(row, machine), 0)
+        self._status_events.changed(row.id)
         commands = self._advance(live, [Started()])
         self._db.after_commit(lambda: self._adopt(live, commands))
 
@@ -190,6 +194,7 @@ class Runner:
             _log.exception("cannot rebuild an execution", extra={"execution": row.arn})
             return False
         self._store.redrive_execution(row, token, now_ms)
+        self._status_events.changed(row.id)
         self._faults.reach("stepfunctions.redrive.recorded")
         # An EXPRESS execution keeps no journal, and begins anew.
         commands = self._advance(live, [Redriven() if live.turns else Started()], now_ms)
@@ -379,6 +384,7 @@ class Runner:
 
     def _finish(self, id_: int, child: _Child | None, finish: Finish, now: int) -> None:
         self._store.finish_execution(id_, finish, now)
+        self._status_events.changed(id_)
         self._store.delete_idle_machines()
         self._db.after_commit(lambda: self._tell(id_))
         if child:
@@ -489,8 +495,10 @@ class Runner:
         envelope = integrations.Envelope.draw(self._clock, self._ids)
         answer: Stimulus
         try:
-            name = _child_name(live.machine.execution, invoke.task)
-            service, operation, request = integrations.request(invoke, name)
+            execution = live.machine.execution
+            name = _child_name(execution, invoke.task)
+            origin = (execution.arn, execution.machine_arn)
+            service, operation, request = integrations.request(invoke, name, origin)
             since = live.asked.get(invoke.task)
             if since is not None and invoke.service == "sagemaker":
                 reply = await self._asked_again(operation, request, since)

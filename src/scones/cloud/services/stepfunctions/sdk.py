@@ -4,6 +4,8 @@ They answer in the manner of AWS's second Java SDK: members in PascalCase, insta
 as text, errors named Service.CodeException. Shapes come from botocore's models. Pure.
 """
 
+import base64
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -24,6 +26,7 @@ __all__ = ["sdk_answer", "sdk_failure", "sdk_request"]
 
 _SERVICES = {
     "cloudwatchlogs": ("logs", "CloudWatchLogs"),
+    "eventbridge": ("events", "EventBridge"),
     "iam": ("iam", "Iam"),
     "lambda": ("lambda", "Lambda"),
     "s3": ("s3", "S3"),
@@ -62,7 +65,16 @@ def sdk_request(invoke: Invoke) -> tuple[str, str, Wire]:
         raise ServiceError("ValidationException", "The Parameters of a task must be an object")
     shape = operation.input_shape
     wire = _convert(given, shape, _asked) if shape is not None else given
+    _add_checksum(operation, wire)
     return operation.service_model.service_name, operation.name, wire
+
+
+def _add_checksum(operation: OperationModel, wire: Wire) -> None:
+    """As recorded, the SDK sends a CRC-32 with every body for which it is given no checksum."""
+    checksummed = "requestAlgorithmMember" in (operation.http_checksum or {})
+    named = any(member.startswith("Checksum") for member in wire)
+    if checksummed and not named and isinstance(body := wire.get("Body"), bytes):
+        wire["ChecksumCRC32"] = base64.b64encode(zlib.crc32(body).to_bytes(4)).decode()
 
 
 def sdk_answer(invoke: Invoke, reply: Wire) -> Succeeded | Failed | Submitted:
