@@ -102,6 +102,17 @@ def test_every_status_of_an_execution_is_told(
     assert last["stopDate"] == round(described["stopDate"].timestamp() * 1000)
 
 
+def test_a_redrive_is_told_with_its_count(aws: LocalAWS, heard: Callable[[Any], Heard]) -> None:
+    states, watched = aws.client("stepfunctions"), machine(aws, {"Type": "Fail", "Error": "E"})
+    listener = heard({"detail": {"stateMachineArn": [watched]}})
+    arn = states.start_execution(stateMachineArn=watched)["executionArn"]
+    eventually(lambda: len(listener.events()) == 2)
+    states.redrive_execution(executionArn=arn)
+    eventually(lambda: len(listener.events()) == 4)
+    told = sorted((event["detail"]["redriveCount"], event["detail"]["status"]) for event in listener.events())
+    assert told == [(0, "FAILED"), (0, "RUNNING"), (1, "FAILED"), (1, "RUNNING")]
+
+
 def test_of_express_executions_nothing_is_told(aws: LocalAWS, heard: Callable[[Any], Heard]) -> None:
     states = aws.client("stepfunctions")
     silent = machine(aws, {"Type": "Pass", "End": True}, type="EXPRESS")
