@@ -145,6 +145,11 @@ class Machine:
         tasks: list[Command] = [invoke for _, invoke in self._tasks.values() if invoke]
         return tasks + [SetTimer(timer, due) for timer, (due, _) in self._timers.items()]
 
+    def due(self, timer: int) -> tuple[int, int]:
+        """Sorts timers: by their instants, and those of one instant by when they were set."""
+        due_ms, _ = self._timers.get(timer, (0, None))
+        return due_ms, timer
+
     @property
     def busy(self) -> bool:
         """Whether a feeding without stimuli would do something."""

@@ -72,9 +72,13 @@ _RETRY_S = 1.0
 """Pause before an execution whose journal could not be written is taken up again."""
 
 
-def _precedence(stimulus: Stimulus) -> int:
-    """Timers of one instant fire in the order they were set; an answer that came with them counts first."""
-    return stimulus.timer if isinstance(stimulus, Fired) else 0
+def _in_order(live: "_Live") -> list[Stimulus]:
+    """Answers as they came, then timers by their instants, and those of one instant as they were set."""
+
+    def place(stimulus: Stimulus) -> tuple[int, int]:
+        return live.machine.due(stimulus.timer) if isinstance(stimulus, Fired) else (0, 0)
+
+    return sorted(live.inbox, key=place)
 
 
 def _child_name(execution: Execution, task: int) -> str:
@@ -96,6 +100,10 @@ class _Child:
         if row.map_run is None:
             return None
         return cls(row.map_run, row.items or 0, ":express:" in row.arn)
+
+
+def _began(described: Wire) -> int:
+    return milliseconds(described["startDate"])
 
 
 class _Live:
@@ -333,7 +341,7 @@ class Runner:
         try:
             with self._db.transaction():
                 for live in batch:
-                    stimuli, live.inbox = sorted(live.inbox, key=_precedence), []
+                    stimuli, live.inbox = _in_order(live), []
                     made.append((live, self._advance(live, stimuli)))
         except Exception:
             # The machines are ahead of their journals now: only a rebuilt one may go on.
@@ -361,6 +369,7 @@ class Runner:
             elif isinstance(command, CancelTask) and integrations.waits_for_job(command.invoke):
                 name = _child_name(live.machine.execution, command.task)
                 self._stops.journal(live.id, command.invoke, name)
+        self._faults.reach("stepfunctions.turn.made")
         return turn.commands
 
     def _keep_map_runs(self, live: _Live, turn: Turn, now: int) -> None:
@@ -494,8 +503,10 @@ class Runner:
             since = live.asked.get(invoke.task)
             if since is not None and invoke.service == "sagemaker":
                 reply = await self._asked_again(operation, request, since)
+            elif operation == "StartExecution":
+                reply = await self._start_execution(request, name, since)
             else:
-                reply = await self._asked(service, operation, request, name)
+                reply = await self._call(service, operation, request)
             answer = integrations.answer(invoke, reply, envelope)
         except ServiceError as problem:
             answer = integrations.failure(invoke, problem, envelope)
@@ -511,15 +522,24 @@ class Runner:
 
     # Executions and jobs that tasks begin ---------------------------------------------------------
 
-    async def _asked(self, service: str, operation: str, request: Wire, name: str) -> Wire:
-        """The service's reply. A task asked again after a crash finds the execution that it began."""
+    async def _start_execution(self, request: Wire, own_name: str, since_ms: int | None) -> Wire:
+        """A task asked again after a crash finds the execution that it began.
+
+        own_name: what the execution is called whose task gives it no name.
+        since_ms: when the task was begun, if it may have been asked before the crash.
+        """
+        request = {"name": own_name} | request
         try:
-            return await self._call(service, operation, request)
+            return await self._call("stepfunctions", "StartExecution", request)
         except ServiceError as problem:
-            if problem.code != "ExecutionAlreadyExists" or request.get("name") != name:
+            if problem.code != "ExecutionAlreadyExists" or since_ms is None:
                 raise
-        arn = integrations.begun_arn(request)
-        return await self._call("stepfunctions", "DescribeExecution", {"executionArn": arn})
+            arn = integrations.begun_arn(request)
+            found = await self._call("stepfunctions", "DescribeExecution", {"executionArn": arn})
+            named = request["name"] != own_name
+            if named and (found["input"] != request.get("input", "{}") or _began(found) < since_ms):
+                raise
+            return found
 
     async def _asked_again(self, operation: str, request: Wire, since_ms: int) -> Wire:
         """SageMaker's reply to a task that may have been asked before a crash."""
