@@ -126,6 +126,7 @@ class Runner:
                     continue
                 finally:
                     self._release(worker)
+                self._faults.reach("lambda.answered")
                 if not self._closing:
                     return outcome
         raise service_failure("The local cloud is stopping.")
