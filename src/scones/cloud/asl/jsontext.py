@@ -1,7 +1,6 @@
 """JSON as value and as text at once: a text nobody rewrote keeps its bytes, spaces included."""
 
 import json
-import re
 from typing import Any
 
 import orjson
@@ -11,7 +10,8 @@ __all__ = ["EMPTY", "LIMIT_BYTES", "Json", "dumps", "java_order", "join", "loads
 LIMIT_BYTES = 262_144
 """Largest input, output, parameters or result, in UTF-8 bytes."""
 
-_LONG_NUMBER = re.compile(r"\d{19}")
+_DIGITS_ALIKE = bytes(ord("1") if chr(byte).isdigit() and byte < 128 else 0 for byte in range(256))
+_LONG_NUMBER = b"1" * 19
 _MISSING: Any = object()
 
 
@@ -19,7 +19,7 @@ def loads(text: str) -> Any:
     """The value of a JSON text; raises ValueError. Integers of any length stay exact."""
     try:
         value = orjson.loads(text)
-        if _LONG_NUMBER.search(text):  # orjson turned these into floats
+        if _LONG_NUMBER in text.encode().translate(_DIGITS_ALIKE):  # orjson turned these into floats
             return json.loads(text)
         return value
     except RecursionError:
