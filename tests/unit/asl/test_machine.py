@@ -262,6 +262,18 @@ def test_one_feeding_is_bounded_so_that_others_get_their_turn() -> None:
     assert runner.busy
 
 
+def test_one_feeding_of_long_texts_is_bounded_and_replays_to_the_same_point() -> None:
+    chain = {f"S{number}": {"Type": "Pass", "Next": f"S{number + 1}"} for number in range(100)}
+    states = chain | {"S100": {"Type": "Succeed"}}
+    given = json.dumps("x" * 200_000)
+    runner, rebuilt = machine(states, given), machine(states, given)
+    turn = runner.feed([Started()], NOW)
+    assert len(turn.events) < 10
+    assert runner.busy
+    assert rebuilt.feed([Started()], NOW, turn.steps) == turn
+    assert rebuilt.feed([], NOW).events == runner.feed([], NOW).events != []
+
+
 def test_a_result_beyond_the_limit_fails_by_the_states_name() -> None:
     end, _ = finish({"Big": {"Type": "Pass", "Result": "a" * 262_144, "End": True}})
     assert end.error == "States.DataLimitExceeded"

@@ -58,6 +58,9 @@ _STEPS = 256
 _WORK = 100_000
 """Steps of JSONata after which a feeding takes no further queue item; a replay counts items alone."""
 
+_TEXT = 1_000_000
+"""Characters of event details after which, too, it takes no further item: a turn is journaled whole."""
+
 _ERROR_LIMIT, _CAUSE_LIMIT = 256, 32_768
 
 
@@ -109,6 +112,7 @@ class Machine:
         self._activity_count = 0
         self._draws = 0
         self._work = 0
+        self._written = 0
         self._events: list[Event] = []
         self._commands: list[Command] = []
 
@@ -123,14 +127,14 @@ class Machine:
         self.now_ms = now_ms
         self._events, self._commands = [], []
         taken: list[tuple[Stimulus, int]] = []
-        done = self._work = 0
+        done = self._work = self._written = 0
         try:
             for stimulus in stimuli:
                 first = self._event_count + 1
                 if self._listens(stimulus) and self._take(stimulus):
                     taken.append((stimulus, first if self._event_count >= first else 0))
             limit = _STEPS if steps is None else steps
-            while self._queue and done < limit and (steps is not None or self._work < _WORK):
+            while self._queue and done < limit and (steps is not None or not self._tired):
                 scope, work, arguments = self._queue.popleft()
                 done += 1
                 if scope.alive:
@@ -154,6 +158,10 @@ class Machine:
     def busy(self) -> bool:
         """Whether a feeding without stimuli would do something."""
         return bool(self._queue)
+
+    @property
+    def _tired(self) -> bool:
+        return self._work >= _WORK or self._written >= _TEXT
 
     @property
     def event_count(self) -> int:
@@ -308,6 +316,7 @@ class Machine:
         if details_name:
             kept = {key: value for key, value in details.items() if value is not None}
             event[f"{details_name}EventDetails"] = kept
+            self._written += sum(len(value) for value in kept.values() if isinstance(value, str))
         self._events.append(event)
         return self._event_count
 

@@ -60,6 +60,8 @@ _log = logging.getLogger(__name__)
 
 _BATCH = 64
 """Executions that share a commit; the loop serves other requests between batches."""
+_BATCH_S = 0.05
+"""After which a batch takes no further execution."""
 _LONGEST_SLEEP_S = 3600.0
 """A timer looks at the clock this often, so that a changed or sleeping clock is noticed."""
 _EXPRESS_S = 300
@@ -336,11 +338,15 @@ class Runner:
         self._run([live for live in batch if self._live.get(live.id) is live])
 
     def _run(self, batch: list[_Live]) -> None:
-        """One turn each, in one commit; then their commands."""
+        """One turn each, in one commit; then their commands. Who would hold up others has it next time."""
         made: list[tuple[_Live, list[Command]]] = []
+        late = self._clock.monotonic() + _BATCH_S
         try:
             with self._db.transaction():
                 for live in batch:
+                    if made and self._clock.monotonic() > late:
+                        self._wake(live)
+                        continue
                     stimuli, live.inbox = _in_order(live), []
                     made.append((live, self._advance(live, stimuli)))
         except Exception:

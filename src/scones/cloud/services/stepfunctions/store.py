@@ -25,6 +25,8 @@ from .records import (
 
 __all__ = ["Store", "StoredTurn"]
 
+_PAGE_CHARACTERS = 4_000_000
+"""Of journal, after which a page of events takes no further turn."""
 _TEXTS = {"input": "'' AS input", "output": "NULL AS output", "cause": "NULL AS cause"}
 _WITHOUT_TEXTS = ", ".join(_TEXTS.get(field.name, field.name) for field in fields(ExecutionRow))
 
@@ -433,7 +435,7 @@ class Store:
         query = (
             "SELECT turn, time_ms, steps, stimuli, events FROM sfn_turns WHERE execution = ? ORDER BY turn"
         )
-        for row in self._db.all(query, (execution,)):
+        for row in self._db.execute(query, (execution,)):
             events = orjson.loads(row["events"])
             stimuli = decode_stimuli(orjson.loads(row["stimuli"]), events)
             yield StoredTurn(row["turn"], row["time_ms"], row["steps"], stimuli, events)
@@ -447,16 +449,23 @@ class Store:
         return (row["turn"], row["last_event"]) if row else (-1, 0)
 
     def events(self, execution: int, start: int, limit: int, *, newest_first: bool) -> list[Event]:
-        """Up to `limit` events from id `start` on, in either direction."""
+        """Up to `limit` events from id `start` on, in either direction; fewer where they are long."""
         if newest_first:
-            first, last = max(1, start - limit + 1), start
+            first, last, order = max(1, start - limit + 1), start, "DESC"
         else:
-            first, last = start, start + limit - 1
-        rows = self._db.all(
+            first, last, order = start, start + limit - 1, "ASC"
+        rows = self._db.execute(
             "SELECT events FROM sfn_turns WHERE execution = ? AND last_event >= ?"
             " AND turn <= coalesce((SELECT min(turn) FROM sfn_turns WHERE execution = ?"
-            " AND last_event >= ?), 9223372036854775807) ORDER BY turn",
+            f" AND last_event >= ?), 9223372036854775807) ORDER BY turn {order}",
             (execution, first, execution, last),
         )
-        found = [e for row in rows for e in orjson.loads(row["events"]) if first <= e["id"] <= last]
-        return found[::-1] if newest_first else found
+        found: list[Event] = []
+        size = 0
+        for row in rows:
+            made = [event for event in orjson.loads(row["events"]) if first <= event["id"] <= last]
+            found += reversed(made) if newest_first else made
+            size += len(row["events"])
+            if found and size > _PAGE_CHARACTERS:
+                break
+        return found
