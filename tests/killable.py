@@ -13,7 +13,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ConnectionClosedError
 
 __all__ = ["KillableCloud", "persist"]
 
@@ -68,11 +68,19 @@ class KillableCloud:
 
     def client(self, service: str, read_timeout_s: float = 20) -> Any:
         session: Any = boto3.Session("test", "test", region_name="us-east-1")
-        return session.client(
+        client = session.client(
             service,
             endpoint_url=f"http://127.0.0.1:{self._port}",
             config=Config(retries={"max_attempts": 0}, connect_timeout=2, read_timeout=read_timeout_s),
         )
+        client.meta.events.register("after-call", _refuse_a_cut_reply)
+        return client
+
+
+def _refuse_a_cut_reply(http_response: Any, **_: Any) -> None:
+    """botocore takes for whole what a dying server has said of its reply, even nothing of the body."""
+    if len(http_response.content) < int(http_response.headers.get("content-length", 0)):
+        raise ConnectionClosedError(endpoint_url=http_response.url)
 
 
 def _free_port() -> int:
