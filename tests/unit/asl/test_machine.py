@@ -1,6 +1,7 @@
 """The interpreter by itself: feedings in, events and commands out."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -260,6 +261,23 @@ def test_one_feeding_is_bounded_so_that_others_get_their_turn() -> None:
     runner = machine({"A": {"Type": "Choice", "Choices": [rule], "Default": "A"}, "C": {"Type": "Succeed"}})
     assert len(runner.feed([Started()], NOW).events) < 1000
     assert runner.busy
+
+
+def test_a_waiting_execution_holds_its_input_as_text_alone() -> None:
+    given = json.dumps({"numbers": list(range(1000, 30_000)), "seconds": 5})
+    wait = {"Type": "Wait", "SecondsPath": "$.seconds", "OutputPath": "$.seconds", "End": True}
+    runner = machine({"W": wait}, given)
+    tracemalloc.start()
+    try:
+        turn = runner.feed([Started()], NOW)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < len(given)
+    (timer,) = [command.timer for command in turn.commands if isinstance(command, SetTimer)]
+    over = runner.feed([Fired(timer)], NOW + 5000).commands[-1]
+    assert isinstance(over, Finish)
+    assert over.output == "5"
 
 
 def test_one_feeding_of_long_texts_is_bounded_and_replays_to_the_same_point() -> None:

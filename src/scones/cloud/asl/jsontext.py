@@ -7,6 +7,9 @@ import orjson
 
 __all__ = ["EMPTY", "LIMIT_BYTES", "Json", "dumps", "java_order", "join", "loads", "too_large"]
 
+_LIGHT = 4096
+"""Characters up to which a document's value is kept beside its text."""
+
 LIMIT_BYTES = 262_144
 """Largest input, output, parameters or result, in UTF-8 bytes."""
 
@@ -63,6 +66,11 @@ class Json:
         if self._text is None:
             self._text = dumps(self._value)
         return self._text
+
+    def lighten(self) -> None:
+        """Let go of a large value that its text, several times smaller, can give again."""
+        if self._text is not None and len(self._text) > _LIGHT:
+            self._value = _MISSING
 
 
 def join(items: list[Json]) -> Json:

@@ -352,10 +352,17 @@ class Machine:
         self._tasks[task] = (visit, invoke)
         if invoke:
             self._commands.append(invoke)
+            self._lighten(visit)
 
     def set_timer(self, visit: Visit, due_ms: int) -> None:
         """The visit's one timer: a wait, a timeout or the pause before a retry."""
         visit.timer = self._set_timer(due_ms, visit)
+        self._lighten(visit)
+
+    def _lighten(self, visit: Visit) -> None:
+        """Whoever waits, and thousands may, holds texts alone."""
+        for document in (self.input, visit.input, visit.effective):
+            document.lighten()
 
     def set_heartbeat(self, visit: Visit, seconds: int) -> None:
         """A task's second timer; every sign of life winds it up again."""
