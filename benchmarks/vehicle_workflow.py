@@ -6,13 +6,15 @@ Everything is as `scones run` makes it, by the same commands: pictures in S3, a 
 endpoint with its data capture, the functions and the state machine; only the threshold is 0, so that every
 picture goes the whole way. The workflow's rate is that of executions kept under way through the API, from
 the first StartExecution until none runs; the endpoint's is that of InvokeEndpoint with the same pictures
-over as many connections. The latency is that of one picture at a time.
+over as many connections. The latency is that of one picture at a time. Processor time is that of the cloud,
+its child processes and this client: what a rate comes down to where other programs run, too.
 
 Needs `pip install 'scones[train]'`; without --data it takes the pictures that `scones etl` takes.
 """
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import statistics
@@ -26,6 +28,7 @@ from typing import Any
 
 import aiohttp
 import boto3
+import psutil
 
 from executions import LONGEST_S, States, serving
 
@@ -130,6 +133,16 @@ async def endpoint_rate(client: Client, jobs: list[Job], connections: int) -> fl
     return len(jobs) / (time.perf_counter() - began)
 
 
+def processor_s(cloud: int) -> float:
+    """Of the cloud with its children, and of this process, so far."""
+    process = psutil.Process(cloud)
+    times = [psutil.Process().cpu_times()]
+    for one in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times.append(one.cpu_times())
+    return sum(time.user + time.system for time in times)
+
+
 async def alone_ms(act: Callable[[str, str], Awaitable[None]], jobs: Iterable[Job]) -> float:
     taken = []
     for job in jobs:
@@ -148,13 +161,19 @@ async def measure(url: str, pictures: dict[str, bytes], arguments: argparse.Name
 
     connector = aiohttp.TCPConnector(limit=arguments.under_way)
     rates: dict[str, list[float]] = {"endpoint": [], "workflow": []}
+    cost: dict[str, list[float]] = {"endpoint": [], "workflow": []}
+    ways = {"endpoint": endpoint_rate, "workflow": workflow_rate}
     async with aiohttp.ClientSession(connector=connector) as session:
         client = Client(session, url, pictures)
+        async with session.get(f"{url}_scones/health") as reply:
+            cloud = int((await reply.json())["pid"])
         await workflow_rate(client, jobs("warm", 2 * arguments.under_way), arguments.under_way)
         for number in range(arguments.rounds):
             todo = jobs(f"round-{number}", arguments.pictures)
-            rates["endpoint"].append(await endpoint_rate(client, todo, arguments.under_way))
-            rates["workflow"].append(await workflow_rate(client, todo, arguments.under_way))
+            for way, rate in ways.items():
+                before = processor_s(cloud)
+                rates[way].append(await rate(client, todo, arguments.under_way))
+                cost[way].append((processor_s(cloud) - before) / len(todo) * 1000)
         alone = {
             "endpoint": await alone_ms(client.classify, jobs("one", ONE_BY_ONE)),
             "workflow": await alone_ms(client.whole_way, jobs("one", ONE_BY_ONE)),
@@ -165,12 +184,15 @@ async def measure(url: str, pictures: dict[str, bytes], arguments: argparse.Name
     if failed["executions"]:
         raise SystemExit(f"an execution failed: {failed['executions'][0]['executionArn']}")
     limit = statistics.median(rates["endpoint"])
-    print("| way of a picture | pictures/s, median (range) | of the endpoint's | one alone, median ms |")
-    print("| --- | --- | --- | --- |")
+    print(
+        "| way of a picture | pictures/s, median (range) | of the endpoint's | processor ms | one alone, ms |"
+    )
+    print("| --- | --- | --- | --- | --- |")
     for name, found in rates.items():
         middle = statistics.median(found)
         spread = f"{middle:,.0f} ({min(found):,.0f}-{max(found):,.0f})"
-        print(f"| {name} | {spread} | {middle / limit:.2f} | {alone[name]:.1f} |")
+        spent = statistics.median(cost[name])
+        print(f"| {name} | {spread} | {middle / limit:.2f} | {spent:.1f} | {alone[name]:.1f} |")
 
 
 def main() -> None:

@@ -504,7 +504,8 @@ class Runner:
         envelope = integrations.Envelope.draw(self._clock, self._ids)
         answer: Stimulus
         try:
-            name = _child_name(live.machine.execution, invoke.task)
+            own = invoke.operation == "startExecution"
+            name = _child_name(live.machine.execution, invoke.task) if own else ""
             service, operation, request = integrations.request(invoke, name)
             since = live.asked.get(invoke.task)
             if since is not None and invoke.service == "sagemaker":
