@@ -190,6 +190,20 @@ def test_a_history_is_paged_in_both_directions_and_without_data(states: Any) -> 
     assert "input" not in bare[1]["stateEnteredEventDetails"]
 
 
+def test_a_page_of_long_events_is_shorter_than_asked_and_the_history_still_whole(states: Any) -> None:
+    chain = {f"S{n}": {"Type": "Pass", "Next": f"S{n + 1}"} for n in range(20)}
+    last = {"S20": {"Type": "Pass", "End": True}}
+    text = json.dumps("x" * 250_000)
+    execution = start(states, create(states, {"StartAt": "S0", "States": chain | last}), text)
+    ended(states, execution)
+    pages = states.get_paginator("get_execution_history")
+    for backwards in (False, True):
+        found = list(pages.paginate(executionArn=execution, reverseOrder=backwards))
+        ids = [event["id"] for page in found for event in page["events"]]
+        assert ids == sorted(range(1, 45), reverse=backwards)
+        assert max(len(json.dumps(page, default=str)) for page in found) < 7_000_000
+
+
 def test_starting_again_under_the_same_name(states: Any) -> None:
     machine, chosen = create(states, WAIT), unique("execution")
     first = start(states, machine, '{"a":1}', name=chosen)

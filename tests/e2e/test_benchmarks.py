@@ -1,16 +1,34 @@
 """The benchmarks that need nothing but the project run, and count what they say they count."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.pictures import draw_pictures
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-def test_waiting_executions_are_counted_before_and_after_a_kill() -> None:
-    command = [sys.executable, str(BENCHMARKS / "waiting.py"), "--executions", "30"]
+def table(script: str, *arguments: str) -> list[list[str]]:
+    """The cells of the rows below the heading."""
+    command = [sys.executable, str(BENCHMARKS / script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
-    counts = re.findall(r"^\| [a-z].*?\| (\d+) \|", done.stdout, re.MULTILINE)
-    assert counts == ["0", "30", "30"]
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+def test_waiting_executions_are_counted_before_and_after_a_kill() -> None:
+    assert [row[1] for row in table("waiting.py", "--executions", "30")] == ["0", "30", "30"]
+
+
+def test_a_map_is_measured_at_every_size() -> None:
+    rows = table("map_items.py", "--sizes", "3", "200", "--rounds", "1", "--no-baseline")
+    assert [row[:2] for row in rows] == [["scones", "3"], ["scones", "200"]]
+
+
+def test_the_vehicle_workflow_is_measured_beside_its_endpoint(tmp_path: Path) -> None:
+    pictures = str(draw_pictures(tmp_path / "pictures"))
+    few = ["--pictures", "6", "--under-way", "3", "--rounds", "1"]
+    rows = table("vehicle_workflow.py", "--data", pictures, *few)
+    assert [row[0] for row in rows] == ["endpoint", "workflow"]

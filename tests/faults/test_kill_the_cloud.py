@@ -9,31 +9,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 from tests.conftest import CommandLine
+from tests.pictures import draw_pictures
 
 KILLS = 10
 SAMPLE = 12
-
-
-def draw_pictures(folder: Path) -> Path:
-    """Two classes a tiny training can tell apart: horizontal and vertical bars, with noise."""
-    noise = np.random.default_rng(7)
-    for split, count in (("train", 40), ("test", 12)):
-        for name in ("bicycle", "motorcycle"):
-            place = folder / split / name
-            place.mkdir(parents=True)
-            for number in range(count):
-                pixels = noise.integers(0, 80, (32, 32, 3), dtype=np.uint8)
-                lines = slice(None, None, 4)
-                pixels[
-                    lines if name == "bicycle" else slice(None),
-                    lines if name == "motorcycle" else slice(None),
-                ] += 150
-                Image.fromarray(pixels).save(place / f"{name}_{number:03}.png")
-    return folder
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The interpreter by itself: feedings in, events and commands out."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -260,6 +261,35 @@ def test_one_feeding_is_bounded_so_that_others_get_their_turn() -> None:
     runner = machine({"A": {"Type": "Choice", "Choices": [rule], "Default": "A"}, "C": {"Type": "Succeed"}})
     assert len(runner.feed([Started()], NOW).events) < 1000
     assert runner.busy
+
+
+def test_a_waiting_execution_holds_its_input_as_text_alone() -> None:
+    given = json.dumps({"numbers": list(range(1000, 30_000)), "seconds": 5})
+    wait = {"Type": "Wait", "SecondsPath": "$.seconds", "OutputPath": "$.seconds", "End": True}
+    runner = machine({"W": wait}, given)
+    tracemalloc.start()
+    try:
+        turn = runner.feed([Started()], NOW)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < len(given)
+    (timer,) = [command.timer for command in turn.commands if isinstance(command, SetTimer)]
+    over = runner.feed([Fired(timer)], NOW + 5000).commands[-1]
+    assert isinstance(over, Finish)
+    assert over.output == "5"
+
+
+def test_one_feeding_of_long_texts_is_bounded_and_replays_to_the_same_point() -> None:
+    chain = {f"S{number}": {"Type": "Pass", "Next": f"S{number + 1}"} for number in range(100)}
+    states = chain | {"S100": {"Type": "Succeed"}}
+    given = json.dumps("x" * 200_000)
+    runner, rebuilt = machine(states, given), machine(states, given)
+    turn = runner.feed([Started()], NOW)
+    assert len(turn.events) < 10
+    assert runner.busy
+    assert rebuilt.feed([Started()], NOW, turn.steps) == turn
+    assert rebuilt.feed([], NOW).events == runner.feed([], NOW).events != []
 
 
 def test_a_result_beyond_the_limit_fails_by_the_states_name() -> None:

@@ -1,17 +1,20 @@
 """JSON as value and as text at once: a text nobody rewrote keeps its bytes, spaces included."""
 
 import json
-import re
 from typing import Any
 
 import orjson
 
 __all__ = ["EMPTY", "LIMIT_BYTES", "Json", "dumps", "java_order", "join", "loads", "too_large"]
 
+_LIGHT = 4096
+"""Characters up to which a document's value is kept beside its text."""
+
 LIMIT_BYTES = 262_144
 """Largest input, output, parameters or result, in UTF-8 bytes."""
 
-_LONG_NUMBER = re.compile(r"\d{19}")
+_DIGITS_ALIKE = bytes(ord("1") if chr(byte).isdigit() and byte < 128 else 0 for byte in range(256))
+_LONG_NUMBER = b"1" * 19
 _MISSING: Any = object()
 
 
@@ -19,7 +22,7 @@ def loads(text: str) -> Any:
     """The value of a JSON text; raises ValueError. Integers of any length stay exact."""
     try:
         value = orjson.loads(text)
-        if _LONG_NUMBER.search(text):  # orjson turned these into floats
+        if _LONG_NUMBER in text.encode().translate(_DIGITS_ALIKE):  # orjson turned these into floats
             return json.loads(text)
         return value
     except RecursionError:
@@ -63,6 +66,11 @@ class Json:
         if self._text is None:
             self._text = dumps(self._value)
         return self._text
+
+    def lighten(self) -> None:
+        """Let go of a large value that its text, several times smaller, can give again."""
+        if self._text is not None and len(self._text) > _LIGHT:
+            self._value = _MISSING
 
 
 def join(items: list[Json]) -> Json:

@@ -58,6 +58,9 @@ _STEPS = 256
 _WORK = 100_000
 """Steps of JSONata after which a feeding takes no further queue item; a replay counts items alone."""
 
+_TEXT = 1_000_000
+"""Characters of event details after which, too, it takes no further item: a turn is journaled whole."""
+
 _ERROR_LIMIT, _CAUSE_LIMIT = 256, 32_768
 
 
@@ -109,6 +112,7 @@ class Machine:
         self._activity_count = 0
         self._draws = 0
         self._work = 0
+        self._written = 0
         self._events: list[Event] = []
         self._commands: list[Command] = []
 
@@ -123,14 +127,14 @@ class Machine:
         self.now_ms = now_ms
         self._events, self._commands = [], []
         taken: list[tuple[Stimulus, int]] = []
-        done = self._work = 0
+        done = self._work = self._written = 0
         try:
             for stimulus in stimuli:
                 first = self._event_count + 1
                 if self._listens(stimulus) and self._take(stimulus):
                     taken.append((stimulus, first if self._event_count >= first else 0))
             limit = _STEPS if steps is None else steps
-            while self._queue and done < limit and (steps is not None or self._work < _WORK):
+            while self._queue and done < limit and (steps is not None or not self._tired):
                 scope, work, arguments = self._queue.popleft()
                 done += 1
                 if scope.alive:
@@ -145,10 +149,19 @@ class Machine:
         tasks: list[Command] = [invoke for _, invoke in self._tasks.values() if invoke]
         return tasks + [SetTimer(timer, due) for timer, (due, _) in self._timers.items()]
 
+    def due(self, timer: int) -> tuple[int, int]:
+        """Sorts timers: by their instants, and those of one instant by when they were set."""
+        due_ms, _ = self._timers.get(timer, (0, None))
+        return due_ms, timer
+
     @property
     def busy(self) -> bool:
         """Whether a feeding without stimuli would do something."""
         return bool(self._queue)
+
+    @property
+    def _tired(self) -> bool:
+        return self._work >= _WORK or self._written >= _TEXT
 
     @property
     def event_count(self) -> int:
@@ -303,6 +316,7 @@ class Machine:
         if details_name:
             kept = {key: value for key, value in details.items() if value is not None}
             event[f"{details_name}EventDetails"] = kept
+            self._written += sum(len(value) for value in kept.values() if isinstance(value, str))
         self._events.append(event)
         return self._event_count
 
@@ -338,10 +352,17 @@ class Machine:
         self._tasks[task] = (visit, invoke)
         if invoke:
             self._commands.append(invoke)
+            self._lighten(visit)
 
     def set_timer(self, visit: Visit, due_ms: int) -> None:
         """The visit's one timer: a wait, a timeout or the pause before a retry."""
         visit.timer = self._set_timer(due_ms, visit)
+        self._lighten(visit)
+
+    def _lighten(self, visit: Visit) -> None:
+        """Whoever waits, and thousands may, holds texts alone."""
+        for document in (self.input, visit.input, visit.effective):
+            document.lighten()
 
     def set_heartbeat(self, visit: Visit, seconds: int) -> None:
         """A task's second timer; every sign of life winds it up again."""

@@ -16,7 +16,7 @@ __all__ = ["LogStream", "LogWriter"]
 
 _log = logging.getLogger(__name__)
 
-_LINGER_S = 0.03
+_LINGER_S = 0.1
 _TAIL_BYTES = 4096
 _BATCH_EVENTS = 1000  # storing more at once would hold up every other request
 _BATCH_BYTES = 1024 * 1024

@@ -1,4 +1,4 @@
-"""The workers: started when needed, kept warm, the latest used first, ended when idle or outdated."""
+"""Invocations run: a slot, a worker that is warm or started for it, an outcome."""
 
 import asyncio
 import importlib.util
@@ -14,6 +14,7 @@ from scones.cloud.services.lambda_.concurrency import Slots
 from scones.cloud.services.lambda_.environment import worker_environment
 from scones.cloud.services.lambda_.errors import service_failure
 from scones.cloud.services.lambda_.output import LogWriter
+from scones.cloud.services.lambda_.pool import Pool
 from scones.cloud.services.lambda_.records import Version
 from scones.cloud.services.lambda_.worker import Outcome, Request, Worker, WorkerGoneError
 from scones.cloud.settings import CloudSettings
@@ -27,7 +28,6 @@ import platform, importlib.util
 print(platform.python_version(), importlib.util.find_spec("{_AWS_RUNTIME}") is not None)
 """
 _OWN_RUNTIME = Path(__file__).parents[2] / "guest" / "lambda_runtime.py"  # AWS's is published for Linux only
-_IDLE_S = 300.0
 _LOOK_S = 15.0  # between two looks for idle workers
 _QUEUE = 1000
 _WAIT_S = 20.0  # for a free slot; clients give up after 60
@@ -65,9 +65,8 @@ class Runner:
         self._on_idle_code = on_idle_code
         self._logs = LogWriter(call=call, clock=clock, spawn=spawn)
         self._slots = Slots(limit=concurrency, queue=_QUEUE, wait_s=_WAIT_S)
-        self._most_workers = 2 * concurrency
-        self._workers: set[Worker] = set()
-        self._idle: dict[str, list[Worker]] = {}
+        self._pool = Pool(most=2 * concurrency, clock=clock)
+        self._attempts = _STARTS + 2 * concurrency
         self._invocations: set[asyncio.Task[Outcome]] = set()
         self._quiet = asyncio.Event()
         self._closing = False
@@ -114,11 +113,11 @@ class Runner:
         self, function: str, request: Request, reserved: int | None, load: Callable[[], Version]
     ) -> Outcome:
         async with self._slots.one(function, reserved):
-            for _ in range(_STARTS + self._most_workers):
+            for _ in range(self._attempts):
                 if self._closing:
                     break
                 version = load()
-                worker = self._warm(version) or await self._start(version)
+                worker = await self._pool.take(version) or await self._start(version)
                 self._faults.reach("lambda.invoking")
                 try:
                     outcome = await worker.run(request)
@@ -126,36 +125,27 @@ class Runner:
                     continue
                 finally:
                     self._release(worker)
+                self._faults.reach("lambda.answered")
                 if not self._closing:
                     return outcome
         raise service_failure("The local cloud is stopping.")
 
-    def _warm(self, version: Version) -> Worker | None:
-        idle = self._idle.get(version.generation, [])
-        while idle:
-            worker = idle.pop()
-            if worker.usable:
-                return worker
-        return None
-
     def _release(self, worker: Worker) -> None:
-        if not worker.usable or self._closing:
+        if self._closing:
             worker.kill()
             return
-        worker.idle_since = self._clock.monotonic()
-        self._idle.setdefault(worker.version.generation, []).append(worker)
+        self._pool.release(worker)
         if not self._looking:
             self._looking = True
             self._spawn(self._end_idle(), name="lambda idle workers")
 
     async def _start(self, version: Version) -> Worker:
         """A new process for `version`, still loading the code."""
-        self._make_room()
         name = self._ids.token(32)
         stream = f"{self._clock.now():%Y/%m/%d}/[{version.version}]{name}"
         log = self._logs.stream(version.log_group, stream)
         worker = Worker(version, log=log, clock=self._clock)
-        self._workers.add(worker)
+        self._pool.add(worker)
         temporary = self._temporary / name
         try:
             with self._codes.held(version.function, version.code) as code:
@@ -200,51 +190,28 @@ class Runner:
         with self._codes.held(worker.version.function, worker.version.code):
             await worker.watch()
         self._forget(worker)
-        idle = self._idle.get(worker.version.generation, [])
-        if worker in idle:
-            idle.remove(worker)
-        if not idle:
-            self._idle.pop(worker.version.generation, None)
         shutil.rmtree(temporary, ignore_errors=True)
         self._on_idle_code(worker.version.function)
 
     def _forget(self, worker: Worker) -> None:
-        self._workers.discard(worker)
-        if self._closing and not self._workers:
+        self._pool.remove(worker)
+        if self._closing and not self._pool:
             self._quiet.set()
 
-    def _make_room(self) -> None:
-        """Too many processes: end the one that has been idle longest, of whatever function."""
-        if len(self._workers) >= self._most_workers:
-            idle = [worker for workers in self._idle.values() for worker in workers if worker.usable]
-            if idle:
-                min(idle, key=lambda worker: worker.idle_since).kill()
-
     async def _end_idle(self) -> None:
-        while not self._closing and any(self._idle.values()):
+        while not self._closing and self._pool.any_idle:
             await asyncio.sleep(_LOOK_S)
-            before = self._clock.monotonic() - _IDLE_S
-            for workers in list(self._idle.values()):
-                for worker in workers:
-                    if worker.idle_since < before:
-                        worker.kill()
+            self._pool.end_idle()
         self._looking = False
 
     def retire(self, function: str, version: str | None = None) -> None:
-        """Code or configuration changed, or is gone: idle workers end, busy ones after their invocation."""
-        for worker in self._workers:
-            if worker.version.function == function and version in (None, worker.version.version):
-                worker.usable = False
-        for workers in self._idle.values():
-            for worker in workers:
-                if not worker.usable:
-                    worker.kill()
+        """Code or configuration changed, or is gone: no worker that has it runs anything more."""
+        self._pool.retire(function, version)
 
     async def close(self) -> None:
         self._closing = True
-        for worker in self._workers:
-            worker.kill()
+        self._pool.kill()
         await asyncio.gather(*self._invocations, return_exceptions=True)
-        if self._workers:
+        if self._pool:
             await self._quiet.wait()
         await self._logs.close()

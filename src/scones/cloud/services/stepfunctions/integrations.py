@@ -15,6 +15,7 @@ from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Clock, Ids, Wire
 
 from .event_tasks import events_put, events_request
+from .records import split_qualifier
 from .sagemaker_tasks import CLASSES, job_outcome, sagemaker_request
 from .sdk import sdk_answer, sdk_failure, sdk_request
 from .times import milliseconds
@@ -89,7 +90,7 @@ def _execution(parameters: Wire) -> Wire:
 
 def begun_arn(request: Wire) -> str:
     """The ARN of the execution that a request to start one begins."""
-    machine: str = request["stateMachineArn"]
+    machine, _ = split_qualifier(request["stateMachineArn"])
     return f"{machine.replace(':stateMachine:', ':execution:', 1)}:{request['name']}"
 
 

@@ -61,6 +61,8 @@ _log = logging.getLogger(__name__)
 
 _BATCH = 64
 """Executions that share a commit; the loop serves other requests between batches."""
+_BATCH_S = 0.05
+"""After which a batch takes no further execution."""
 _LONGEST_SLEEP_S = 3600.0
 """A timer looks at the clock this often, so that a changed or sleeping clock is noticed."""
 _EXPRESS_S = 300
@@ -73,9 +75,13 @@ _RETRY_S = 1.0
 """Pause before an execution whose journal could not be written is taken up again."""
 
 
-def _precedence(stimulus: Stimulus) -> int:
-    """Timers of one instant fire in the order they were set; an answer that came with them counts first."""
-    return stimulus.timer if isinstance(stimulus, Fired) else 0
+def _in_order(live: "_Live") -> list[Stimulus]:
+    """Answers as they came, then timers by their instants, and those of one instant as they were set."""
+
+    def place(stimulus: Stimulus) -> tuple[int, int]:
+        return live.machine.due(stimulus.timer) if isinstance(stimulus, Fired) else (0, 0)
+
+    return sorted(live.inbox, key=place)
 
 
 def _child_name(execution: Execution, task: int) -> str:
@@ -97,6 +103,10 @@ class _Child:
         if row.map_run is None:
             return None
         return cls(row.map_run, row.items or 0, ":express:" in row.arn)
+
+
+def _began(described: Wire) -> int:
+    return milliseconds(described["startDate"])
 
 
 class _Live:
@@ -333,12 +343,16 @@ class Runner:
         self._run([live for live in batch if self._live.get(live.id) is live])
 
     def _run(self, batch: list[_Live]) -> None:
-        """One turn each, in one commit; then their commands."""
+        """One turn each, in one commit; then their commands. Who would hold up others has it next time."""
         made: list[tuple[_Live, list[Command]]] = []
+        late = self._clock.monotonic() + _BATCH_S
         try:
             with self._db.transaction():
                 for live in batch:
-                    stimuli, live.inbox = sorted(live.inbox, key=_precedence), []
+                    if made and self._clock.monotonic() > late:
+                        self._wake(live)
+                        continue
+                    stimuli, live.inbox = _in_order(live), []
                     made.append((live, self._advance(live, stimuli)))
         except Exception:
             # The machines are ahead of their journals now: only a rebuilt one may go on.
@@ -366,6 +380,7 @@ class Runner:
             elif isinstance(command, CancelTask) and integrations.waits_for_job(command.invoke):
                 name = _child_name(live.machine.execution, command.task)
                 self._stops.journal(live.id, command.invoke, name)
+        self._faults.reach("stepfunctions.turn.made")
         return turn.commands
 
     def _keep_map_runs(self, live: _Live, turn: Turn, now: int) -> None:
@@ -496,14 +511,17 @@ class Runner:
         answer: Stimulus
         try:
             execution = live.machine.execution
-            name = _child_name(execution, invoke.task)
+            own = invoke.operation == "startExecution"
+            name = _child_name(execution, invoke.task) if own else ""
             origin = (execution.arn, execution.machine_arn)
             service, operation, request = integrations.request(invoke, name, origin)
             since = live.asked.get(invoke.task)
             if since is not None and invoke.service == "sagemaker":
                 reply = await self._asked_again(operation, request, since)
+            elif operation == "StartExecution":
+                reply = await self._start_execution(request, name, since)
             else:
-                reply = await self._asked(service, operation, request, name)
+                reply = await self._call(service, operation, request)
             answer = integrations.answer(invoke, reply, envelope)
         except ServiceError as problem:
             answer = integrations.failure(invoke, problem, envelope)
@@ -519,15 +537,24 @@ class Runner:
 
     # Executions and jobs that tasks begin ---------------------------------------------------------
 
-    async def _asked(self, service: str, operation: str, request: Wire, name: str) -> Wire:
-        """The service's reply. A task asked again after a crash finds the execution that it began."""
+    async def _start_execution(self, request: Wire, own_name: str, since_ms: int | None) -> Wire:
+        """A task asked again after a crash finds the execution that it began.
+
+        own_name: what the execution is called whose task gives it no name.
+        since_ms: when the task was begun, if it may have been asked before the crash.
+        """
+        request = {"name": own_name} | request
         try:
-            return await self._call(service, operation, request)
+            return await self._call("stepfunctions", "StartExecution", request)
         except ServiceError as problem:
-            if problem.code != "ExecutionAlreadyExists" or request.get("name") != name:
+            if problem.code != "ExecutionAlreadyExists" or since_ms is None:
                 raise
-        arn = integrations.begun_arn(request)
-        return await self._call("stepfunctions", "DescribeExecution", {"executionArn": arn})
+            arn = integrations.begun_arn(request)
+            found = await self._call("stepfunctions", "DescribeExecution", {"executionArn": arn})
+            named = request["name"] != own_name
+            if named and (found["input"] != request.get("input", "{}") or _began(found) < since_ms):
+                raise
+            return found
 
     async def _asked_again(self, operation: str, request: Wire, since_ms: int) -> Wire:
         """SageMaker's reply to a task that may have been asked before a crash."""

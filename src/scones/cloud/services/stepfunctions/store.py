@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import orjson
@@ -24,6 +24,11 @@ from .records import (
 )
 
 __all__ = ["Store", "StoredTurn"]
+
+_PAGE_CHARACTERS = 4_000_000
+"""Of journal, after which a page of events takes no further turn."""
+_TEXTS = {"input": "'' AS input", "output": "NULL AS output", "cause": "NULL AS cause"}
+_WITHOUT_TEXTS = ", ".join(_TEXTS.get(field.name, field.name) for field in fields(ExecutionRow))
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +271,14 @@ class Store:
         alias: str | None,
         redriven: bool | None,
     ) -> list[ExecutionRow]:
-        """Newest first, from the one started before id `before`; None filters nothing."""
+        """Newest first, from the one started before id `before`; None filters nothing.
+
+        Their texts are left out: a page of them may be hundreds of megabytes.
+        """
+        running = " AND status = 'RUNNING'" if status == "RUNNING" else ""  # has an index of its own
         rows = self._db.all(
-            "SELECT * FROM sfn_executions WHERE machine = :machine AND map_run IS NULL AND id < :before"
+            f"SELECT {_WITHOUT_TEXTS} FROM sfn_executions"
+            f" WHERE machine = :machine AND map_run IS NULL AND id < :before{running}"
             " AND (:status IS NULL OR status = :status) AND (:version IS NULL OR version = :version)"
             " AND (:alias IS NULL OR alias = :alias)"
             " AND (:redriven IS NULL OR (redrive_count > 0) = :redriven) ORDER BY id DESC LIMIT :limit",
@@ -285,7 +295,10 @@ class Store:
         return [ExecutionRow.from_row(row) for row in rows]
 
     def running(self) -> list[int]:
-        rows = self._db.all("SELECT id FROM sfn_executions WHERE status = 'RUNNING' ORDER BY id")
+        rows = self._db.all(
+            "SELECT id FROM sfn_executions INDEXED BY sfn_executions_running"
+            " WHERE status = 'RUNNING' ORDER BY id"
+        )
         return [row["id"] for row in rows]
 
     def add_execution(
@@ -422,7 +435,7 @@ class Store:
         query = (
             "SELECT turn, time_ms, steps, stimuli, events FROM sfn_turns WHERE execution = ? ORDER BY turn"
         )
-        for row in self._db.all(query, (execution,)):
+        for row in self._db.execute(query, (execution,)):
             events = orjson.loads(row["events"])
             stimuli = decode_stimuli(orjson.loads(row["stimuli"]), events)
             yield StoredTurn(row["turn"], row["time_ms"], row["steps"], stimuli, events)
@@ -436,16 +449,23 @@ class Store:
         return (row["turn"], row["last_event"]) if row else (-1, 0)
 
     def events(self, execution: int, start: int, limit: int, *, newest_first: bool) -> list[Event]:
-        """Up to `limit` events from id `start` on, in either direction."""
+        """Up to `limit` events from id `start` on, in either direction; fewer where they are long."""
         if newest_first:
-            first, last = max(1, start - limit + 1), start
+            first, last, order = max(1, start - limit + 1), start, "DESC"
         else:
-            first, last = start, start + limit - 1
-        rows = self._db.all(
+            first, last, order = start, start + limit - 1, "ASC"
+        rows = self._db.execute(
             "SELECT events FROM sfn_turns WHERE execution = ? AND last_event >= ?"
             " AND turn <= coalesce((SELECT min(turn) FROM sfn_turns WHERE execution = ?"
-            " AND last_event >= ?), 9223372036854775807) ORDER BY turn",
+            f" AND last_event >= ?), 9223372036854775807) ORDER BY turn {order}",
             (execution, first, execution, last),
         )
-        found = [e for row in rows for e in orjson.loads(row["events"]) if first <= e["id"] <= last]
-        return found[::-1] if newest_first else found
+        found: list[Event] = []
+        size = 0
+        for row in rows:
+            made = [event for event in orjson.loads(row["events"]) if first <= event["id"] <= last]
+            found += reversed(made) if newest_first else made
+            size += len(row["events"])
+            if found and size > _PAGE_CHARACTERS:
+                break
+        return found
