@@ -1,0 +1,119 @@
+"""Results on their way to S3: small ones together in one commit, large ones by way of a file.
+
+An object appears whole or not at all. What is held here when the cloud is killed is made again by
+the job's next attempt.
+"""
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from scones.cloud.errors import ServiceError
+from scones.cloud.ports import Call, Clock, FileBody, Wire
+from scones.cloud.services.sagemaker.wording import S3Uri
+from scones.cloud.state.db import Database
+
+__all__ = ["Outputs", "OutputsError", "Spool"]
+
+_TOGETHER = 64  # results in one commit
+_TOGETHER_BYTES = 1024 * 1024
+_LONGEST_S = 0.25  # that a result is held while others come
+_IN_MEMORY_BYTES = 1024 * 1024  # of a result that comes in parts
+
+
+class OutputsError(Exception):
+    """S3 takes no results; the message says why."""
+
+
+class Outputs:
+    def __init__(self, *, db: Database, call: Call, clock: Clock, target: S3Uri, content_type: str) -> None:
+        self._db = db
+        self._call = call
+        self._clock = clock
+        self._target = target
+        self._content_type = content_type
+        self._held: list[Wire] = []
+        self._bytes = 0
+        self._since = 0.0
+
+    def key(self, name: str) -> str:
+        return self._target.join(f"{name}.out").key
+
+    async def put(self, name: str, body: bytes | FileBody) -> None:
+        """One result, in S3 at the latest with the next `flush`. Raises OutputsError."""
+        request: Wire = {"Bucket": self._target.bucket, "Key": self.key(name), "Body": body}
+        if self._content_type:
+            request["ContentType"] = self._content_type
+        if isinstance(body, FileBody):
+            await self._put(request)
+            return
+        if not self._held:
+            self._since = self._clock.monotonic()
+        self._held.append(request)
+        self._bytes += len(body)
+        if (
+            len(self._held) >= _TOGETHER
+            or self._bytes > _TOGETHER_BYTES
+            or self._clock.monotonic() - self._since > _LONGEST_S
+        ):
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Everything that is held into S3. Raises OutputsError."""
+        held, self._held, self._bytes = self._held, [], 0
+        try:
+            with self._db.transaction():
+                for request in held:
+                    _at_once(self._call("s3", "PutObject", request))
+        except ServiceError:  # none of them is there: find the one that is refused
+            for request in held:
+                await self._put(request)
+
+    async def _put(self, request: Wire) -> None:
+        try:
+            await self._call("s3", "PutObject", request)
+        except ServiceError as error:
+            raise OutputsError(f"s3://{request['Bucket']}/{request['Key']}: {error.message}") from error
+
+
+class Spool:
+    """A result that grows; beyond a size it lies in a file of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._file: BinaryIO | None = None
+
+    def write(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._file:
+            self._file.write(part)
+            return
+        self._parts.append(part)
+        if self._size > _IN_MEMORY_BYTES:
+            self._file = self._path.open("wb")
+            self._file.writelines(self._parts)
+            self._parts.clear()
+
+    def body(self) -> bytes | FileBody:
+        """What was written; a file stays until `discard`."""
+        if not self._file:
+            return b"".join(self._parts)
+        self._file.close()
+        return FileBody(self._path, 0, self._size)
+
+    def discard(self) -> None:
+        if self._file:
+            self._file.close()
+            self._path.unlink(missing_ok=True)
+
+
+def _at_once(work: Coroutine[Any, Any, Wire]) -> None:
+    """Run a coroutine that waits for nothing, so that it may be part of a transaction."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    work.close()
+    raise RuntimeError("a call that waits cannot be part of a transaction")
