@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Call, Clock, FileBody, Wire
+from scones.cloud.ports import Call, FileBody, Wire
 from scones.cloud.services.sagemaker.wording import S3Uri
 from scones.cloud.state.db import Database
 
@@ -17,7 +17,6 @@ __all__ = ["Outputs", "OutputsError", "Spool"]
 
 _TOGETHER = 64  # results in one commit
 _TOGETHER_BYTES = 1024 * 1024
-_LONGEST_S = 0.25  # that a result is held while others come
 _IN_MEMORY_BYTES = 1024 * 1024  # of a result that comes in parts
 
 
@@ -26,15 +25,15 @@ class OutputsError(Exception):
 
 
 class Outputs:
-    def __init__(self, *, db: Database, call: Call, clock: Clock, target: S3Uri, content_type: str) -> None:
+    """Results are held until they are many; `flush` now and then, so that none is held long."""
+
+    def __init__(self, *, db: Database, call: Call, target: S3Uri, content_type: str) -> None:
         self._db = db
         self._call = call
-        self._clock = clock
         self._target = target
         self._content_type = content_type
         self._held: list[Wire] = []
         self._bytes = 0
-        self._since = 0.0
 
     def key(self, name: str) -> str:
         return self._target.join(f"{name}.out").key
@@ -47,15 +46,9 @@ class Outputs:
         if isinstance(body, FileBody):
             await self._put(request)
             return
-        if not self._held:
-            self._since = self._clock.monotonic()
         self._held.append(request)
         self._bytes += len(body)
-        if (
-            len(self._held) >= _TOGETHER
-            or self._bytes > _TOGETHER_BYTES
-            or self._clock.monotonic() - self._since > _LONGEST_S
-        ):
+        if len(self._held) >= _TOGETHER or self._bytes > _TOGETHER_BYTES:
             await self.flush()
 
     async def flush(self) -> None:

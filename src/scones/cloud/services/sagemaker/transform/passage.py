@@ -14,13 +14,14 @@ from scones.cloud.ports import Call, Wire, chunks
 from scones.cloud.services.sagemaker.transform.inputs import Input, Inputs
 from scones.cloud.services.sagemaker.transform.joining import Joining, JoiningError
 from scones.cloud.services.sagemaker.transform.lanes import Lanes
-from scones.cloud.services.sagemaker.transform.outputs import Outputs, Spool
+from scones.cloud.services.sagemaker.transform.outputs import Outputs, OutputsError, Spool
 from scones.cloud.services.sagemaker.transform.payloads import PayloadError, payloads
 from scones.cloud.services.sagemaker.transform.records import Plan
 
 __all__ = ["Passage"]
 
 _KEY_BYTES = 1024  # of an output object
+_FLUSH_S = 0.25  # a result is in S3 at most so long after it was made
 _QUOTED_CHARACTERS = 4096  # of a container's refusal, in the log
 
 Tell = Callable[[str, str, str], Awaitable[None]]
@@ -69,10 +70,15 @@ class Passage:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(len(self._lanes)):
-                    group.create_task(self._work())
+                work = [group.create_task(self._work()) for _ in range(len(self._lanes))]
+                flushing = group.create_task(self._flush_often())
+                await asyncio.wait(work)
+                flushing.cancel()
         except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            error = errors.exceptions[0]
+            if not isinstance(error, OutputsError):
+                await self._outputs.flush()
+            raise error from None
         await self._outputs.flush()
         return self.failure
 
@@ -83,6 +89,11 @@ class Passage:
             except _ObjectError as error:
                 self.failure = self.failure or error.kind
                 await self._tell(f"{self._inputs.bucket}/{item.key}", error.title, str(error))
+
+    async def _flush_often(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_S)
+            await self._outputs.flush()
 
     async def _transform(self, item: Input) -> None:
         if len(self._outputs.key(item.name).encode()) > _KEY_BYTES:

@@ -218,7 +218,6 @@ class TransformRunner:
         return Outputs(
             db=self._db,
             call=self._call,
-            clock=self._clock,
             target=S3Uri.parse(output["S3OutputPath"], "S3OutputPath"),
             content_type=output.get("Accept", ""),
         )
@@ -325,5 +324,5 @@ def _environment(container: Wire, request: Wire) -> dict[str, str]:
             "SingleRecord": "SINGLE_RECORD",
             "MultiRecord": "MULTI_RECORD",
         }[strategy]
-    own: dict[str, str] = container.get("Environment", {})
-    return own | request.get("Environment", {}) | contract
+    chosen: dict[str, str] = container.get("Environment", {}) | request.get("Environment", {})
+    return chosen | contract
