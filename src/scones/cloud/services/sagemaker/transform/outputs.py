@@ -30,17 +30,18 @@ class Outputs:
     def __init__(self, *, db: Database, call: Call, target: S3Uri, content_type: str) -> None:
         self._db = db
         self._call = call
-        self._target = target
+        self._bucket = target.bucket
+        self._folder = target.join("").key
         self._content_type = content_type
         self._held: list[Wire] = []
         self._bytes = 0
 
     def key(self, name: str) -> str:
-        return self._target.join(f"{name}.out").key
+        return f"{self._folder}{name}.out"
 
-    async def put(self, name: str, body: bytes | FileBody) -> None:
+    async def put(self, key: str, body: bytes | FileBody) -> None:
         """One result, in S3 at the latest with the next `flush`. Raises OutputsError."""
-        request: Wire = {"Bucket": self._target.bucket, "Key": self.key(name), "Body": body}
+        request: Wire = {"Bucket": self._bucket, "Key": key, "Body": body}
         if self._content_type:
             request["ContentType"] = self._content_type
         if isinstance(body, FileBody):

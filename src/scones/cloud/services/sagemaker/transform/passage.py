@@ -96,7 +96,8 @@ class Passage:
             await self._outputs.flush()
 
     async def _transform(self, item: Input) -> None:
-        if len(self._outputs.key(item.name).encode()) > _KEY_BYTES:
+        key = self._outputs.key(item.name)
+        if len(key.encode()) > _KEY_BYTES:
             raise _client_error("the key of its output would be longer than 1024 bytes")
         try:
             reply = await self._call("s3", "GetObject", {"Bucket": self._inputs.bucket, "Key": item.key})
@@ -108,13 +109,13 @@ class Passage:
                 raise _client_error(
                     f"the object is larger than MaxPayloadInMB, {self._plan.payload_bytes} bytes"
                 )
-            await self._outputs.put(item.name, await self._result(body))
+            await self._outputs.put(key, await self._result(body))
             return
         self._spools += 1
         spool = Spool(self._spool / str(self._spools))
         try:
             await self._in_parts(reply, spool)
-            await self._outputs.put(item.name, spool.body())
+            await self._outputs.put(key, spool.body())
         except PayloadError as error:
             raise _client_error(str(error)) from error
         finally:
