@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from scones.cloud.services.sagemaker.transform.connection import Answer, Connection, NoAnswerError
+from scones.cloud.services.sagemaker.connection import Answer, Connection, NoAnswerError
 from scones.cloud.services.sagemaker.transform.records import Plan
 from scones.cloud.services.sagemaker.worker import Worker
 

@@ -1,7 +1,7 @@
 """One kept HTTP/1.1 connection to a serving process, one request at a time.
 
-A request costs a quarter of what a general client spends on it, and a job makes one for every
-picture. Knows nothing of jobs.
+A request costs a quarter of what a general client spends on it, and every inference is one. Knows
+nothing of endpoints or jobs.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import httptools
 
 __all__ = ["Answer", "Connection", "NoAnswerError"]
 
+_SIZED = {b"content-length", b"transfer-encoding"}
 _JOINED_BYTES = 64 * 1024  # up to here head and body go out as one write
 
 
@@ -27,9 +28,12 @@ class NoAnswerError(Exception):
         self.idle = idle
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
+    """headers: names in lower case; of repeated ones the last."""
+
     status: int
+    headers: dict[bytes, bytes]
     body: bytes
 
 
@@ -42,10 +46,10 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[Answer] | None = None
+        self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._size = 0
         self._begun = False
-        self._sized = False
         self._used = False
         self.closed = False
 
@@ -65,7 +69,7 @@ class Connection(asyncio.Protocol):
         assert self._waiter is None, "one request at a time"
         if self.closed:
             raise NoAnswerError("the connection was closed", idle=self._used)
-        self._begun = self._sized = False
+        self._begun = False
         waiter: asyncio.Future[Answer] = self._loop.create_future()
         self._waiter = waiter
         head = b"%bContent-Length: %d\r\n\r\n" % (head, len(body))
@@ -98,12 +102,14 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._lost("the container wants to speak another protocol")
         except httptools.HttpParserError as error:
             self._lost(f"what the container sent is no HTTP: {error}")
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
-        if self._begun and not self._sized:  # a body that ends with the connection
+        if self._begun and not self._headers.keys() & _SIZED:  # a body that ends with the connection
             self._finish()
         else:
             self._lost(f"the container closed the connection{f': {error}' if error else ''}")
@@ -111,11 +117,10 @@ class Connection(asyncio.Protocol):
     # --- what the parser tells ------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        self._body, self._size = [], 0
+        self._headers, self._body, self._size = {}, [], 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() in (b"content-length", b"transfer-encoding"):
-            self._sized = True
+        self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         self._begun = True
@@ -129,7 +134,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self._parser.get_status_code() < 200:  # 100 Continue and its like announce the answer
-            self._begun = self._sized = False
+            self._begun = False
             return
         if not self._parser.should_keep_alive():
             self.closed = True
@@ -140,7 +145,7 @@ class Connection(asyncio.Protocol):
     def _finish(self) -> None:
         if self._waiter and not self._waiter.done():
             body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-            self._waiter.set_result(Answer(self._parser.get_status_code(), body))
+            self._waiter.set_result(Answer(self._parser.get_status_code(), self._headers, body))
 
     def _late(self) -> None:
         if self._waiter and not self._waiter.done():
