@@ -58,17 +58,21 @@ def picture(number: int) -> bytes:
 
 @dataclass(slots=True)
 class Watch:
-    """CPU seconds and greatest resident memory of a process and all it started, while a block lasts."""
+    """CPU seconds and greatest resident memory of the cloud and of its children, while a block lasts.
+
+    Of children it counts those that have ended by then, as a job's have.
+    """
 
     process: psutil.Process
-    seconds: float = 0.0
+    cloud_s: float = 0.0
+    others_s: float = 0.0
     cloud_mb: float = 0.0
     others_mb: float = 0.0
     _ended: threading.Event = field(default_factory=threading.Event)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        before = self._spent()
+        before = self.process.cpu_times()
         thread = threading.Thread(target=self._sample)
         thread.start()
         try:
@@ -76,12 +80,11 @@ class Watch:
         finally:
             self._ended.set()
             thread.join()
-            self.seconds = self._spent() - before
-
-    def _spent(self) -> float:
-        """Of the process and of its children that it has seen end."""
-        times = self.process.cpu_times()
-        return times.user + times.system + times.children_user + times.children_system
+            after = self.process.cpu_times()
+            self.cloud_s = after.user + after.system - before.user - before.system
+            self.others_s = (
+                after.children_user + after.children_system - before.children_user - before.children_system
+            )
 
     def _sample(self) -> None:
         while not self._ended.wait(SAMPLE_S):
@@ -252,7 +255,7 @@ def main() -> None:
             with watch.watching():
                 transform(sagemaker, f"job-{number}", instances)
             taken = time.perf_counter() - began
-            rates["transform job"].append((count / taken, watch.seconds / count * 1e6))
+            rates["transform job"].append((count / taken, (watch.cloud_s + watch.others_s) / count * 1e6))
             watches.append(watch)
             if (made := outputs(s3, f"job-{number}")) != count:
                 raise SystemExit(f"{made} outputs for {count} pictures")
@@ -264,9 +267,10 @@ def main() -> None:
         middle, cpu = statistics.median(speeds), statistics.median(spent for _, spent in found)
         spread = f"{middle:,.0f} ({min(speeds):,.0f}-{max(speeds):,.0f})"
         print(f"| {what} | {spread} | {middle / limit:.0%} | {cpu:.0f} |")
+    cloud_us = statistics.median(watch.cloud_s for watch in watches) / count * 1e6
     cloud_mb = max(watch.cloud_mb for watch in watches)
     others_mb = max(watch.others_mb for watch in watches)
-    print(f"\n{count:,} pictures, {instances} instances")
+    print(f"\n{count:,} pictures, {instances} instances; {cloud_us:.0f} µs of the job's CPU are the cloud's")
     print(f"Peak resident MB: cloud {cloud_mb:.0f}, its processes together {others_mb:.0f}")
 
 

@@ -1,4 +1,7 @@
-"""What a job reads: the objects under a prefix, or those that a manifest names, a page at a time."""
+"""What a job reads: the objects under a prefix, or those that a manifest names, a page at a time.
+
+Small objects are read some ahead, together; a large one is opened by whoever transforms it.
+"""
 
 import asyncio
 from collections import deque
@@ -10,10 +13,13 @@ import orjson
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Call, Wire, chunks
 from scones.cloud.services.sagemaker.transform.checks import source_uri
+from scones.cloud.services.sagemaker.transform.together import together
 from scones.cloud.services.sagemaker.wording import S3Uri
+from scones.cloud.state.db import Database
 
 __all__ = ["Input", "Inputs", "InputsError", "output_name"]
 
+_READ_AHEAD = 32  # objects, of which those in memory are small
 _MANIFEST_BYTES = 16 * 1024 * 1024
 
 
@@ -22,35 +28,55 @@ class InputsError(Exception):
 
 
 class Input(NamedTuple):
-    """One object, and the name of its result below S3OutputPath, still without `.out`."""
+    """One object, and the name of its result below S3OutputPath, still without `.out`.
+
+    body: where it has been read already.
+    """
 
     key: str
     name: str
+    body: bytes | None = None
 
 
 class Inputs:
     """Shared by all that work on a job: each object is given once."""
 
-    def __init__(self, call: Call, request: Wire) -> None:
+    def __init__(self, db: Database, call: Call, request: Wire) -> None:
         source = request["TransformInput"]["DataSource"]["S3DataSource"]
         uri = source_uri(request)
         self.bucket = uri.bucket
+        self._db = db
         self._call = call
         self._pages = self._listed(uri) if source["S3DataType"] == "S3Prefix" else self._named(uri)
         self._page: deque[Input] = deque()
+        self._read: deque[Input] = deque()
         self._turn = asyncio.Lock()
 
     async def next(self) -> Input | None:
         """The next object, None after the last. Raises InputsError."""
-        while not self._page:
+        while not self._read:
             async with self._turn:
-                if self._page:
+                if self._read:
                     break
-                page = await anext(self._pages, None)
-                if page is None:
-                    return None
-                self._page.extend(page)
-        return self._page.popleft()
+                if not self._page:
+                    page = await anext(self._pages, None)
+                    if page is None:
+                        return None
+                    self._page.extend(page)
+                self._read_ahead()
+        return self._read.popleft()
+
+    def _read_ahead(self) -> None:
+        items = [self._page.popleft() for _ in range(min(len(self._page), _READ_AHEAD))]
+        requests = [{"Bucket": self.bucket, "Key": item.key} for item in items]
+        try:
+            replies = together(self._db, (self._call("s3", "GetObject", request) for request in requests))
+        except ServiceError:  # one has gone: whoever transforms it will tell
+            self._read.extend(items)
+            return
+        for item, reply in zip(items, replies, strict=True):
+            body = reply["Body"]
+            self._read.append(item._replace(body=body) if isinstance(body, bytes) else item)
 
     async def _listed(self, uri: S3Uri) -> AsyncIterator[list[Input]]:
         request: Wire = {"Bucket": uri.bucket, "Prefix": uri.key}

@@ -4,12 +4,12 @@ An object appears whole or not at all. What is held here when the cloud is kille
 the job's next attempt.
 """
 
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Call, FileBody, Wire
+from scones.cloud.services.sagemaker.transform.together import together
 from scones.cloud.services.sagemaker.wording import S3Uri
 from scones.cloud.state.db import Database
 
@@ -56,9 +56,7 @@ class Outputs:
         """Everything that is held into S3. Raises OutputsError."""
         held, self._held, self._bytes = self._held, [], 0
         try:
-            with self._db.transaction():
-                for request in held:
-                    _at_once(self._call("s3", "PutObject", request))
+            together(self._db, (self._call("s3", "PutObject", request) for request in held))
         except ServiceError:  # none of them is there: find the one that is refused
             for request in held:
                 await self._put(request)
@@ -101,13 +99,3 @@ class Spool:
         if self._file:
             self._file.close()
             self._path.unlink(missing_ok=True)
-
-
-def _at_once(work: Coroutine[Any, Any, Wire]) -> None:
-    """Run a coroutine that waits for nothing, so that it may be part of a transaction."""
-    try:
-        work.send(None)
-    except StopIteration:
-        return
-    work.close()
-    raise RuntimeError("a call that waits cannot be part of a transaction")

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Call, Wire, chunks
+from scones.cloud.ports import Call, FileBody, Wire, chunks
 from scones.cloud.services.sagemaker.transform.inputs import Input, Inputs
 from scones.cloud.services.sagemaker.transform.joining import Joining, JoiningError
 from scones.cloud.services.sagemaker.transform.lanes import Lanes
@@ -99,11 +99,7 @@ class Passage:
         key = self._outputs.key(item.name)
         if len(key.encode()) > _KEY_BYTES:
             raise _client_error("the key of its output would be longer than 1024 bytes")
-        try:
-            reply = await self._call("s3", "GetObject", {"Bucket": self._inputs.bucket, "Key": item.key})
-        except ServiceError as error:
-            raise _client_error(error.message) from error
-        body = reply["Body"]
+        body = item.body if item.body is not None else await self._opened(item)
         if isinstance(body, bytes) and self._plan.split == "None" and not self._plan.gzip:
             if len(body) > self._plan.payload_bytes:
                 raise _client_error(
@@ -114,14 +110,22 @@ class Passage:
         self._spools += 1
         spool = Spool(self._spool / str(self._spools))
         try:
-            await self._in_parts(reply, spool)
+            await self._in_parts(body, spool)
             await self._outputs.put(key, spool.body())
         except PayloadError as error:
             raise _client_error(str(error)) from error
         finally:
             spool.discard()
 
-    async def _in_parts(self, reply: Wire, spool: Spool) -> None:
+    async def _opened(self, item: Input) -> bytes | FileBody:
+        try:
+            reply = await self._call("s3", "GetObject", {"Bucket": self._inputs.bucket, "Key": item.key})
+        except ServiceError as error:
+            raise _client_error(error.message) from error
+        body: bytes | FileBody = reply["Body"]
+        return body
+
+    async def _in_parts(self, body: bytes | FileBody, spool: Spool) -> None:
         """An object's payloads through the containers side by side, their results in order."""
         asked: deque[tuple[asyncio.Task[bytes], int]] = deque()
 
@@ -133,7 +137,7 @@ class Passage:
             spool.write(result)
 
         try:
-            async for payload in payloads(chunks(reply["Body"]), self._plan):
+            async for payload in payloads(chunks(body), self._plan):
                 # Others may hold all the memory there is; one payload each object may always have.
                 while asked and self._outstanding + len(payload) > self._budget:
                     await write_first()

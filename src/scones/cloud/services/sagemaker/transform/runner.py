@@ -194,7 +194,7 @@ class TransformRunner:
             request=request,
             plan=plan,
             call=self._call,
-            inputs=Inputs(self._call, request),
+            inputs=Inputs(self._db, self._call, request),
             lanes=lanes,
             outputs=self._outputs(request),
             spool=spool,
