@@ -278,6 +278,7 @@ def test_an_offer_out_of_bounds_is_refused(offered: dict[str, Any]) -> None:
         ({"DataCaptureConfig": {"DestinationS3Uri": "s3://b/c"}}, "DataCaptureConfig"),
         ({"input": {"SplitType": "TFRecord"}}, "TFRecord"),
         ({"MaxPayloadInMB": 0}, "MaxPayloadInMB 0"),
+        ({"input": {"ContentType": "a\rX-Other: b"}}, "ContentType holds a line break"),
         ({"MaxPayloadInMB": 30, "MaxConcurrentTransforms": 4}, "120"),
         ({"output": {"S3OutputPath": "https://b/c"}}, "S3OutputPath"),
         ({"TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 9}}, "InstanceCount is 9"),

@@ -33,7 +33,7 @@ JSON, JSON_LINES, TEXT = b"application/json", b"application/jsonlines", b"text/p
 # The built-in's own words, which reach the client inside a ModelError.
 UNDECODABLE = b"unable to evaluate payload provided"
 
-BATCH_REQUESTS = 4  # in flight: more would only wait
+BATCH_REQUESTS = 8  # in flight: more would only wait
 
 MODEL_STATUS = 1  # exit status: the model cannot be served
 PORT_STATUS = 1  # exit status: the address cannot be had

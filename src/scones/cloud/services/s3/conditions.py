@@ -82,10 +82,6 @@ class WriteCondition:
             raise not_implemented("If-None-Match")
         return cls(request.get("IfMatch"), none_match)
 
-    @property
-    def asked(self) -> bool:
-        return self.match is not None or self.none_match is not None
-
     def check(self, found: Object | None, key: str) -> None:
         """Raises PreconditionFailed, or NoSuchKey where If-Match finds nothing to match."""
         if self.none_match is not None and found is not None:

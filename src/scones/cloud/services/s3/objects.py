@@ -65,8 +65,7 @@ class Objects:
         properties = encrypted(read_properties(request), self._shelf.encryption_rule(bucket))
         kind = storage_class(request)
         condition = WriteCondition.of(request)
-        if condition.asked:
-            condition.check(self._shelf.store.head(bucket, key), request["Key"])
+        condition.check(self._shelf.store.head(bucket, key), request["Key"])
         expected = declared(request, context.headers)
         received = await self._shelf.bodies.receive(request.get("Body") or b"", expected)
         algorithm = expected.algorithm

@@ -28,6 +28,12 @@ def check_request(request: Wire) -> None:
             f" {_INSTANCES} instances for a job."
         )
     check_environment(request.get("Environment", {}))
+    for member, value in (
+        ("TransformInput.ContentType", source.get("ContentType", "")),
+        ("TransformOutput.Accept", request["TransformOutput"].get("Accept", "")),
+    ):
+        if any(character in value for character in "\r\n\0"):
+            raise invalid(f"{member} holds a line break.")
     _check_payloads(request)
     Joining.of(request)
 

@@ -12,8 +12,9 @@ from scones.cloud.state.db import Row
 
 __all__ = ["TRANSFORM_MOVES", "Plan", "TransformJob", "TransformStatus"]
 
-MEGABYTE = 1024 * 1024
+_MEGABYTE = 1024 * 1024
 _PAYLOAD_MB = 6
+_PAYLOADS_MB = 100  # in flight at one instance, documented
 _TIMEOUT_S, _RETRIES = 600, 3  # of ModelClientConfig, documented
 
 
@@ -111,13 +112,15 @@ class Plan:
         """
         source, output = request["TransformInput"], request["TransformOutput"]
         client = request.get("ModelClientConfig", {})
+        megabytes = _whole(request, offered, "MaxPayloadInMB", _PAYLOAD_MB)
+        concurrent = _whole(request, offered, "MaxConcurrentTransforms", 1)
         strategy = request.get("BatchStrategy") or _words(offered.get("BatchStrategy", "MULTI_RECORD"))
         return cls(
             split=source.get("SplitType", "None"),
             gzip=source.get("CompressionType", "None") == "Gzip",
             single=strategy == "SingleRecord",
-            concurrent=_whole(request, offered, "MaxConcurrentTransforms", 1),
-            payload_bytes=_whole(request, offered, "MaxPayloadInMB", _PAYLOAD_MB) * MEGABYTE,
+            concurrent=min(concurrent, max(_PAYLOADS_MB // megabytes, 1)),
+            payload_bytes=megabytes * _MEGABYTE,
             timeout_s=client.get("InvocationsTimeoutInSeconds", _TIMEOUT_S),
             retries=client.get("InvocationsMaxRetries", _RETRIES),
             content_type=source.get("ContentType", ""),
@@ -127,7 +130,7 @@ class Plan:
 
     def __str__(self) -> str:
         strategy = "SINGLE_RECORD" if self.single else "MULTI_RECORD"
-        megabytes = self.payload_bytes // MEGABYTE
+        megabytes = self.payload_bytes // _MEGABYTE
         return (
             f"MaxConcurrentTransforms={self.concurrent}, MaxPayloadInMB={megabytes}, BatchStrategy={strategy}"
         )
