@@ -103,6 +103,28 @@ def test_a_small_file_that_unpacks_to_a_huge_one_is_stopped_at_the_limit() -> No
         cut(gzip.compress(bytes(50_000_000)), size=65536, limit=1_000_000, gzip=True)
 
 
+def test_a_file_that_holds_nothing_but_much_of_it_leaves_turns_to_others() -> None:
+    async def scenario() -> int:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield gzip.compress(b"\n" * 4_000_000)
+
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        beside = asyncio.ensure_future(other())
+        plan = replace(PLAN, split="Line", gzip=True)
+        assert [payload async for payload in payloads(pieces(), plan)] == []
+        beside.cancel()
+        return turns
+
+    assert asyncio.run(scenario()) > 10
+
+
 def recordio(*parts: tuple[int, bytes]) -> bytes:
     """Parts as MXNet frames them: (kind, content)."""
     return b"".join(
