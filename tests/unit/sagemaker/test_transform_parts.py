@@ -210,8 +210,8 @@ def test_csv_rows_are_joined_with_their_results() -> None:
     """The example of the Developer Guide: an id that the model does not get to see."""
     by_id = joining("text/csv", InputFilter="$[1:]", JoinSource="Input", OutputFilter="$[0,-1]")
     payload = b'id-1,5,"a,b"\nid-2,6,c\n'
-    assert by_id.filtered(payload) == b'5,"a,b"\n6,c'
-    assert by_id.joined(payload, b"0.5\n0.75\n") == b"id-1,0.5\nid-2,0.75"
+    assert asyncio.run(by_id.filtered(payload)) == b'5,"a,b"\n6,c'
+    assert asyncio.run(by_id.joined(payload, b"0.5\n0.75\n")) == b"id-1,0.5\nid-2,0.75"
 
 
 def test_json_lines_are_joined_with_their_results() -> None:
@@ -222,9 +222,9 @@ def test_json_lines_are_joined_with_their_results() -> None:
         OutputFilter="$['id','SageMakerOutput']",
     )
     payload = b'{"id":1,"features":[1,2]}\n{"id":2,"features":[3]}'
-    assert processing.filtered(payload) == b"[1,2]\n[3]"
-    told = [json.loads(line) for line in processing.joined(payload, b'{"label":1}\n{"label":0}').split(b"\n")]
-    assert told == [
+    assert asyncio.run(processing.filtered(payload)) == b"[1,2]\n[3]"
+    told = asyncio.run(processing.joined(payload, b'{"label":1}\n{"label":0}'))
+    assert [json.loads(line) for line in told.split(b"\n")] == [
         {"id": 1, "SageMakerOutput": {"label": 1}},
         {"id": 2, "SageMakerOutput": {"label": 0}},
     ]
@@ -232,7 +232,7 @@ def test_json_lines_are_joined_with_their_results() -> None:
 
 def test_json_that_is_no_object_is_joined_in_a_new_one() -> None:
     whole = joining("application/json", split="None", JoinSource="Input")
-    assert json.loads(whole.joined(b"[1,\n2]", b"[0.5]")) == {
+    assert json.loads(asyncio.run(whole.joined(b"[1,\n2]", b"[0.5]"))) == {
         "SageMakerInput": [1, 2],
         "SageMakerOutput": [0.5],
     }
@@ -249,13 +249,13 @@ def test_json_that_is_no_object_is_joined_in_a_new_one() -> None:
 )
 def test_records_and_results_that_do_not_fit_are_told(payload: bytes, result: bytes, message: str) -> None:
     with pytest.raises(JoiningError, match=message):
-        joining("text/csv", JoinSource="Input", OutputFilter="$[5]").joined(payload, result)
+        asyncio.run(joining("text/csv", JoinSource="Input", OutputFilter="$[5]").joined(payload, result))
 
 
 @pytest.mark.parametrize("payload", [b"{", b"[" * 100_000, b"1" * 5000])
 def test_hostile_json_is_told_and_not_raised(payload: bytes) -> None:
     with pytest.raises(JoiningError):
-        joining("application/json", split="None", InputFilter="$.a").filtered(payload)
+        asyncio.run(joining("application/json", split="None", InputFilter="$.a").filtered(payload))
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
-"""DataProcessing: what of a record a container gets to see, and what becomes of it and its result. Pure.
+"""DataProcessing: what of a record a container gets to see, and what becomes of it and its result.
 
 Records and results are CSV rows or JSON values; whole payloads pass untouched where nothing is asked.
 Source: SageMaker Developer Guide, "Associate Prediction Results with Input Records".
 """
 
+import asyncio
 import csv
 import io
 import json
@@ -18,6 +19,7 @@ from scones.cloud.services.sagemaker.wording import invalid
 __all__ = ["Joining", "JoiningError"]
 
 _CSV, _JSON = ("text/csv",), ("application/json", "application/jsonlines")
+_TURN = 256  # records, after which others get a turn
 _FORMATS = (*_CSV, *_JSON)
 
 
@@ -59,14 +61,18 @@ class Joining:
         lines = split == "Line" or kind != "application/json"
         return cls(keep=keep, join=join, show=show, csv=kind in _CSV, lines=lines)
 
-    def filtered(self, payload: bytes) -> bytes:
+    async def filtered(self, payload: bytes) -> bytes:
         """What the container gets to see of a payload. Raises JoiningError."""
         if self.keep.everything:
             return payload
-        records = [self._written(_found(self.keep, self._read(record))) for record in self._records(payload)]
-        return b"\n".join(records)
+        kept = []
+        for number, record in enumerate(self._records(payload)):
+            kept.append(self._written(_found(self.keep, self._read(record))))
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
+        return b"\n".join(kept)
 
-    def joined(self, payload: bytes, result: bytes) -> bytes:
+    async def joined(self, payload: bytes, result: bytes) -> bytes:
         """What the output gets of a payload and the container's answer. Raises JoiningError."""
         if not self.join and self.show.everything:
             return result
@@ -75,11 +81,13 @@ class Joining:
         if len(records) != len(results):
             raise JoiningError(f"{len(records)} records got {len(results)} results")
         told = []
-        for record, answer in zip(records, results, strict=True):
+        for number, (record, answer) in enumerate(zip(records, results, strict=True)):
             value = self._read(answer)
             if self.join:
                 value = self._together(self._read(record), value)
             told.append(self._written(_found(self.show, value)))
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
         return b"\n".join(told)
 
     def _together(self, record: Any, result: Any) -> Any:

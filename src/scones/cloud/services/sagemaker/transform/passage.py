@@ -157,13 +157,13 @@ class Passage:
     async def _result(self, payload: bytes) -> bytes:
         """What becomes of one payload. Raises _ObjectError."""
         try:
-            asked = self._joining.filtered(payload) if self._joining else payload
+            asked = await self._joining.filtered(payload) if self._joining else payload
             answer = await self._lanes.send(asked)
             if not 200 <= answer.status < 300:
                 kind = "ClientError" if 400 <= answer.status < 500 else "AlgorithmError"
                 text = answer.body[: 4 * _QUOTED_CHARACTERS].decode("utf-8", "replace")
                 raise _ObjectError(kind, f"{kind}: {answer.status}", text[:_QUOTED_CHARACTERS])
-            result = self._joining.joined(payload, answer.body) if self._joining else answer.body
+            result = await self._joining.joined(payload, answer.body) if self._joining else answer.body
         except JoiningError as error:
             raise _client_error(str(error)) from error
         return result + b"\n" if self._plan.line_ends and not result.endswith(b"\n") else result
