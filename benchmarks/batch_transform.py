@@ -270,7 +270,9 @@ def main() -> None:
     cloud_us = statistics.median(watch.cloud_s for watch in watches) / count * 1e6
     cloud_mb = max(watch.cloud_mb for watch in watches)
     others_mb = max(watch.others_mb for watch in watches)
-    print(f"\n{count:,} pictures, {instances} instances; {cloud_us:.0f} µs of the job's CPU are the cloud's")
+    print(
+        f"\n{count:,} pictures, InstanceCount {instances}; {cloud_us:.0f} µs of the job's CPU are the cloud's"
+    )
     print(f"Peak resident MB: cloud {cloud_mb:.0f}, its processes together {others_mb:.0f}")
 
 
