@@ -114,6 +114,8 @@ class Passage:
             await self._outputs.put(key, spool.body())
         except PayloadError as error:
             raise _client_error(str(error)) from error
+        except OSError as error:
+            raise _ObjectError("InternalServerError", "InternalServerError", f"{error.strerror}") from error
         finally:
             spool.discard()
 
