@@ -137,6 +137,32 @@ def test_boto3_transforms_waits_and_lists(cloud: LocalAWS) -> None:
     assert tags == [{"Key": "who", "Value": "me"}, {"Key": "why", "Value": "so"}]
 
 
+def test_eventbridge_is_told_of_every_status(cloud: LocalAWS) -> None:
+    states, events, name = cloud.client("stepfunctions"), cloud.client("events"), unique()
+    definition = json.dumps({"StartAt": "S", "States": {"S": {"Type": "Pass", "End": True}}})
+    machine = states.create_state_machine(name=name, definition=definition, roleArn=ROLE)["stateMachineArn"]
+    pattern = {
+        "detail-type": ["SageMaker Transform Job State Change"],
+        "detail": {"TransformJobName": [name]},
+    }
+    events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+    events.put_targets(Rule=name, Targets=[{"Id": "t", "Arn": machine, "RoleArn": ROLE}])
+    cloud.client("sagemaker").create_transform_job(**job(name), Tags=[{"Key": "who", "Value": "me"}])
+    described = ended(cloud, name)
+
+    def told() -> list[Any] | None:
+        runs = states.list_executions(stateMachineArn=machine)["executions"]
+        inputs = [states.describe_execution(executionArn=run["executionArn"])["input"] for run in runs]
+        return [json.loads(text) for text in inputs] if len(runs) == 2 else None
+
+    found = {event["detail"]["TransformJobStatus"]: event for event in until(told)}
+    assert set(found) == {"InProgress", "Completed"}
+    last = found["Completed"]
+    assert last["resources"] == [described["TransformJobArn"]]
+    assert last["detail"]["TransformEndTime"] == round(described["TransformEndTime"].timestamp() * 1000)
+    assert [event["detail"]["Tags"] for event in found.values()] == [{"who": "me"}] * 2
+
+
 def test_the_log_tells_what_failed(cloud: LocalAWS) -> None:
     name = unique()
     cloud.client("sagemaker").create_transform_job(**job(name, "wrong"))

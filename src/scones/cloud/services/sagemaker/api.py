@@ -20,7 +20,7 @@ from scones.cloud.services.sagemaker.tags import Tags
 from scones.cloud.services.sagemaker.trainer import Trainer
 from scones.cloud.services.sagemaker.training import Training
 from scones.cloud.services.sagemaker.transform import TransformJobs, TransformRunner
-from scones.cloud.services.sagemaker.transform.store import TransformStore
+from scones.cloud.services.sagemaker.transform.state_events import AnnouncingTransformStore
 from scones.cloud.services.sagemaker.wording import Names
 from scones.cloud.settings import CloudSettings
 from scones.cloud.state.db import Database
@@ -71,7 +71,7 @@ class SageMaker:
         self._trainer, training = _training(tools)
         self._captures = _captures(tools, draw)
         self._hosting, hosting = _hosting(tools, self._captures)
-        self._transforms, transforms = _transforms(tools)
+        self._transforms, transforms = _transforms(tools, announce)
         self.invoke = Invoke(
             hosting=self._hosting,
             captures=self._captures,
@@ -205,8 +205,8 @@ def _hosting(tools: _Tools, captures: Captures) -> tuple[Hosting, tuple[object, 
     return hosting, (models, configs, endpoints)
 
 
-def _transforms(tools: _Tools) -> tuple[TransformRunner, TransformJobs]:
-    jobs = TransformStore(tools.db)
+def _transforms(tools: _Tools, announce: Announce) -> tuple[TransformRunner, TransformJobs]:
+    jobs = AnnouncingTransformStore(tools.db, store=tools.store, announce=announce)
     runner = TransformRunner(
         db=tools.db,
         jobs=jobs,

@@ -17,7 +17,7 @@ from scones.cloud.services.sagemaker.transform.store import TransformStore
 from scones.cloud.services.sagemaker.wording import Names, invalid
 from scones.cloud.state.db import Database
 
-__all__ = ["TransformJobs"]
+__all__ = ["TransformJobs", "transform_description"]
 
 _ECHOED = (
     "ModelName",
@@ -81,18 +81,13 @@ class TransformJobs:
                     "Job name must be unique within an AWS account and region, and a job with this name"
                     f" already exists ({job.arn})",
                 )
-            self._jobs.add(job)
             self._store.put_tags(job.arn, tags)
+            self._jobs.add(job)
             self._db.after_commit(self._wake)
         return {"TransformJobArn": job.arn}
 
     def describe_transform_job(self, request: Wire, context: Context) -> Wire:
-        job = self._existing(request)
-        described = _summary(job) | {name: job.request[name] for name in _ECHOED if name in job.request}
-        del described["LastModifiedTime"]
-        if job.started is not None:
-            described["TransformStartTime"] = moment(job.started)
-        return described
+        return transform_description(self._existing(request))
 
     def stop_transform_job(self, request: Wire, context: Context) -> Wire:
         job = self._existing(request)
@@ -130,6 +125,15 @@ class TransformJobs:
                 f' exist under that S3 prefix, and that the role has "s3:ListBucket" permissions on bucket'
                 f' "{uri.bucket}".'
             )
+
+
+def transform_description(job: TransformJob) -> Wire:
+    """DescribeTransformJob's answer."""
+    described = _summary(job) | {name: job.request[name] for name in _ECHOED if name in job.request}
+    del described["LastModifiedTime"]
+    if job.started is not None:
+        described["TransformStartTime"] = moment(job.started)
+    return described
 
 
 def _summary(job: TransformJob) -> Wire:
