@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scones import __version__
+from scones import __version__, cli_look, cli_transform
 from scones.cli_cloud import cloud_commands, ensure_cloud
-from scones.cli_look import OWN_OPTIONS, register
 from scones.workflow.errors import WorkflowError
 from scones.workflow.settings import Settings, parse_classes
 
@@ -131,7 +130,8 @@ def _options(*groups: list[Any]) -> Callable[[Callable[..., None]], Callable[...
                 "keep_data",
                 "yes",
                 "gate",
-                *OWN_OPTIONS,
+                *cli_look.OWN_OPTIONS,
+                *cli_transform.OWN_OPTIONS,
             )
             own = {name: options.pop(name) for name in names if name in options}
             pairs = _pairs(options.pop("hyperparameters", ()))
@@ -380,6 +380,9 @@ def evaluate(work: _Workplace) -> None:
     work.show(result, lines, "scones monitor")
 
 
+cli_transform.register(cli, _options, _THRESHOLD)
+
+
 @cli.command()
 @_options(_ENDPOINT, _THRESHOLD, _REPORT)
 @click.option("--since", metavar="TIME", help="2026-01-31T12:00 (UTC), or how long ago: 15m, 2h, 1d.  [ever]")
@@ -460,7 +463,7 @@ def destroy(work: _Workplace, keep_data: bool, yes: bool) -> None:
     work.show(result, lines | {"kept": "; ".join(result.kept)})
 
 
-register(cli, _options)
+cli_look.register(cli, _options)
 for _command in cloud_commands:
     cli.add_command(_command)
 

@@ -1,4 +1,4 @@
-"""The SageMaker Python SDK v2, unmodified, in a process of its own: from Session to S3Downloader."""
+"""The SageMaker Python SDK v2, unmodified, in a process of its own: from Session to Transformer."""
 
 import importlib.util
 import json
@@ -89,6 +89,18 @@ found["records"] = records
 S3Downloader.download(captures, sys.argv[1], sagemaker_session=session)
 found["capture_keys"] = [file.removeprefix(captures + "/") for file in files]
 
+transformer = estimator.transformer(
+    instance_count=1, instance_type="ml.m5.xlarge", accept="application/jsonlines",
+    output_path=f"s3://{bucket}/{name}/transformed",
+)
+transformer.transform(f"s3://{bucket}/{name}/test/", content_type="application/x-image", wait=False, logs=False)
+transformer.wait(logs=False)
+found["transformed"] = {
+    uri.rpartition("/")[2]: json.loads(S3Downloader.read_file(uri, sagemaker_session=session))["prediction"]
+    for uri in S3Downloader.list(transformer.output_path, sagemaker_session=session)
+}
+transformer.delete_model()
+
 predictor.delete_model()
 predictor.delete_endpoint()
 print("FOUND" + json.dumps(found))
@@ -124,4 +136,6 @@ def test_the_sdk_trains_deploys_predicts_and_reads_its_captures(aws: LocalAWS, t
     assert answers == found["scores"]
     assert all("/AllTraffic/" in key for key in found["capture_keys"])
     assert len(list(tmp_path.rglob("*.jsonl"))) == len(found["capture_keys"])
+    assert set(found["transformed"]) == {f"p{row:03}.png.out" for row in range(8)}
+    assert found["transformed"]["p000.png.out"] == found["scores"][0]  # test's first picture is sent above
     assert "telemetry" not in result.stderr.lower().replace("telemetryoptout", "")

@@ -19,6 +19,7 @@ VERBS = (
     "pipeline",
     "execute",
     "evaluate",
+    "transform",
     "monitor",
     "run",
     "destroy",
@@ -63,7 +64,7 @@ def test_verbs_are_listed_in_the_order_of_the_story() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "deploy", "orchestrate", "pipeline", "evaluate", "monitor", "destroy"]
+    "verb", ["train", "deploy", "orchestrate", "pipeline", "evaluate", "transform", "monitor", "destroy"]
 )
 def test_nobody_there(verb: str) -> None:
     url = f"http://127.0.0.1:{closed_port()}"

@@ -11,8 +11,10 @@ SOURCE = Path(__file__).parents[2] / "src"
 ALLOWED: dict[str, tuple[str, ...]] = {
     "scones": (),
     "scones.__main__": ("scones.cli",),
-    "scones.cli": ("scones", "scones.workflow", "scones.cli_cloud", "scones.cli_look"),
+    "scones.cli": ("scones", "scones.workflow", "scones.cli_cloud", "scones.cli_look",
+                   "scones.cli_transform"),
     "scones.cli_look": ("scones.workflow",),
+    "scones.cli_transform": ("scones.workflow",),
     "scones.cli_cloud": ("scones.cloud.runtime", "scones.cloud.server", "scones.cloud.settings",
                          "scones.cloud.state.db", "scones.client_env"),
     "scones.testing": ("scones.cloud.runtime", "scones.cloud.settings"),

@@ -14,7 +14,7 @@ from scones.workflow.errors import WorkflowError
 from scones.workflow.progress import Progress
 from scones.workflow.roles import ensure_role
 
-__all__ = ["CAPTURE_PREFIX", "VARIANT", "Deploy", "config_request", "deploy"]
+__all__ = ["CAPTURE_PREFIX", "VARIANT", "Deploy", "config_request", "deploy", "ensure_model"]
 
 VARIANT = "AllTraffic"
 CAPTURE_PREFIX = "data_capture"
@@ -39,7 +39,7 @@ def deploy(aws: Aws, progress: Progress) -> Deploy:
     """Serve the model of the last `train`. Raises WorkflowError with the endpoint's FailureReason."""
     trained = store.need(aws, store.TRAINED)
     role = ensure_role(aws, "scones-sagemaker", progress)
-    model = _model(aws, trained, role)
+    model = ensure_model(aws, trained, role)
     config = _config(aws, model)
     changed = _endpoint(aws, config, progress)
     name = aws.settings.endpoint_name
@@ -56,7 +56,7 @@ def deploy(aws: Aws, progress: Progress) -> Deploy:
     return result
 
 
-def _model(aws: Aws, trained: dict[str, Any], role: str) -> str:
+def ensure_model(aws: Aws, trained: dict[str, Any], role: str) -> str:
     """The model's name, which is its job's: a job's artefact never changes."""
     sagemaker, name = aws.client("sagemaker"), trained["job"]
     try:

@@ -15,6 +15,7 @@ from scones.workflow.pipeline import PIPELINE
 from scones.workflow.progress import Progress
 from scones.workflow.roles import ROLES
 from scones.workflow.train import JOB_PREFIX
+from scones.workflow.transform import OUTPUT_PREFIX, TRANSFORM_JOBS
 
 __all__ = ["Destroy", "destroy"]
 
@@ -44,7 +45,7 @@ def destroy(aws: Aws, progress: Progress, *, keep_data: bool = False) -> Destroy
     _functions(aws, remove)
     for name in ROLES:
         remove(f"role {name}", lambda name=name: _role(aws, name))  # type: ignore[misc]
-    kept = ["the records of training jobs and the logs, which AWS keeps"]
+    kept = ["the records of jobs and the logs, which AWS keeps"]
     if keep_data:
         kept.append(f"s3://{aws.bucket}")
     else:
@@ -71,6 +72,15 @@ def _sagemaker(aws: Aws, remove: Remove) -> None:
         client, "list_training_jobs", "TrainingJobSummaries", "TrainingJobName", JOB_PREFIX, "InProgress"
     ):
         remove(f"running training job {job}", lambda job=job: client.stop_training_job(TrainingJobName=job))  # type: ignore[misc]
+    for job in _names(
+        client,
+        "list_transform_jobs",
+        "TransformJobSummaries",
+        "TransformJobName",
+        TRANSFORM_JOBS,
+        "InProgress",
+    ):
+        remove(f"running transform job {job}", lambda job=job: _stop_transform(client, job, aws))  # type: ignore[misc]
     remove(f"endpoint {endpoint}", lambda: client.delete_endpoint(EndpointName=endpoint))
     _until_missing(lambda: client.describe_endpoint(EndpointName=endpoint), aws)
     for name in _names(
@@ -82,6 +92,17 @@ def _sagemaker(aws: Aws, remove: Remove) -> None:
         )
     for name in _names(client, "list_models", "Models", "ModelName", JOB_PREFIX):
         remove(f"model {name}", lambda name=name: client.delete_model(ModelName=name))  # type: ignore[misc]
+
+
+def _stop_transform(client: Any, job: str, aws: Aws) -> None:
+    """Wait, too, so that its last results are there to be deleted."""
+    client.stop_transform_job(TransformJobName=job)
+    deadline = time.monotonic() + _GONE_S
+    while time.monotonic() < deadline:
+        status = client.describe_transform_job(TransformJobName=job)["TransformJobStatus"]
+        if status not in ("InProgress", "Stopping"):
+            return
+        time.sleep(aws.settings.poll_s)
 
 
 def _names(client: Any, operation: str, group: str, member: str, prefix: str, status: str = "") -> list[str]:
@@ -142,7 +163,12 @@ def _data(aws: Aws, removed: list[str], progress: Progress) -> list[str]:
     manifest = store.get(aws, store.MANIFEST) or {}
     keys = set(manifest.get("objects", {}))
     try:
-        for prefix in ("models/image_model/", f"{CAPTURE_PREFIX}/{aws.settings.endpoint_name}/", "runs/"):
+        for prefix in (
+            "models/image_model/",
+            f"{CAPTURE_PREFIX}/{aws.settings.endpoint_name}/",
+            "runs/",
+            OUTPUT_PREFIX,
+        ):
             pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
             keys.update(entry["Key"] for page in pages for entry in page.get("Contents", []))
     except ClientError as error:

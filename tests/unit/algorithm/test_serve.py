@@ -134,13 +134,21 @@ def test_too_long_a_body_is_refused_by_header_and_by_count() -> None:
         ("/ping", "POST", 405),
         ("/invocations", "GET", 405),
         ("/", "GET", 404),
-        ("/execution-parameters", "GET", 404),
+        ("/execution-parameters", "POST", 404),
     ],
 )
 def test_paths_and_methods(path: str, method: str, status: int) -> None:
     found, _, body = ask(path, method=method)
     assert found == status
     assert (body == b"") == (status == 200)
+
+
+def test_batch_transform_is_told_how_to_send() -> None:
+    status, kind, body = ask("/execution-parameters", method="GET")
+    assert (status, kind) == (200, "application/json")
+    offered = json.loads(body)
+    assert offered["BatchStrategy"] == "SINGLE_RECORD"
+    assert offered["MaxConcurrentTransforms"] > 1
 
 
 def test_binding_comes_from_the_environment() -> None:

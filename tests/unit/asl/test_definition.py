@@ -145,11 +145,11 @@ def test_a_broken_definition_is_refused_in_these_words(definition: Any, message:
             one(
                 {
                     "Type": "Task",
-                    "Resource": "arn:aws:states:::sagemaker:createTransformJob.sync",
+                    "Resource": "arn:aws:states:::sagemaker:createLabelingJob.sync",
                     "End": True,
                 }
             ),
-            "The service integration 'sagemaker:createTransformJob'",
+            "The service integration 'sagemaker:createLabelingJob'",
         ),
         (
             one({"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:dynamodb:getItem", "End": True}),

@@ -26,6 +26,10 @@ _PARAMETERS = {
         "Environment", "ExperimentConfig", "HyperParameters", "InputDataConfig", "OutputDataConfig",
         "ProfilerConfig", "ProfilerRuleConfigurations", "ResourceConfig", "RetryStrategy", "RoleArn",
         "StoppingCondition", "Tags", "TensorBoardOutputConfig", "TrainingJobName", "VpcConfig"},
+    ("sagemaker", "createTransformJob"): {
+        "BatchStrategy", "DataProcessing", "Environment", "ExperimentConfig", "MaxConcurrentTransforms",
+        "MaxPayloadInMB", "ModelClientConfig", "ModelName", "Tags", "TransformInput", "TransformJobName",
+        "TransformOutput", "TransformResources"},
     ("sagemaker", "createModel"): {"Containers", "EnableNetworkIsolation", "ExecutionRoleArn",
                                    "InferenceExecutionConfig", "ModelName", "PrimaryContainer", "Tags",
                                    "VpcConfig"},
@@ -43,7 +47,9 @@ _SDK_SERVICES = {"cloudwatchlogs", "eventbridge", "iam", "lambda", "s3", "sagema
 _CALLBACK = {None, ".waitForTaskToken"}
 _PATTERNS = {("states", "startExecution"): _CALLBACK | {".sync", ".sync:2"}}
 _PATTERNS |= {key: {None} for key in _PARAMETERS if key[0] == "sagemaker"}
-_PATTERNS["sagemaker", "createTrainingJob"] = {None, ".sync"}
+_PATTERNS |= {
+    ("sagemaker", action): {None, ".sync"} for action in ("createTrainingJob", "createTransformJob")
+}
 
 
 def read_resource(reader: Reader) -> Resource | None:

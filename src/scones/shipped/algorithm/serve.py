@@ -1,4 +1,5 @@
-"""The `serve` command: `GET /ping` and `POST /invocations` over one loaded model.
+"""The `serve` command: `GET /ping`, `POST /invocations` and batch transform's `GET
+/execution-parameters` over one loaded model.
 
 One process, one event loop: a small network answers within the time that handing it to a thread
 would take. Never imports PyTorch.
@@ -31,6 +32,8 @@ JSON, JSON_LINES, TEXT = b"application/json", b"application/jsonlines", b"text/p
 
 # The built-in's own words, which reach the client inside a ModelError.
 UNDECODABLE = b"unable to evaluate payload provided"
+
+BATCH_REQUESTS = 8  # in flight: more would only wait
 
 MODEL_STATUS = 1  # exit status: the model cannot be served
 PORT_STATUS = 1  # exit status: the address cannot be had
@@ -78,6 +81,8 @@ class Service:
                 await respond(send, 200, b"")
             else:
                 await respond(send, 405, b"use GET /ping")
+        elif path == "/execution-parameters" and method == "GET":
+            await respond(send, 200, batch_parameters(self._body_limit), JSON)
         else:
             await respond(send, 404, b"no such path; there are /ping and /invocations")
 
@@ -139,6 +144,18 @@ def json_list(probabilities: list[float]) -> bytes:
 def json_line(probabilities: list[float]) -> bytes:
     """`{"prediction": [0.25, 0.75]}`, the form of batch transform."""
     return b'{"prediction": %b}' % json_list(probabilities)
+
+
+def batch_parameters(body_limit: int) -> bytes:
+    """How batch transform should send: one picture in a request, the next ones already waiting.
+
+    Source: SageMaker Developer Guide, "Use Your Own Inference Code with Batch Transform".
+    """
+    megabytes = body_limit // 2**20
+    return b'{"MaxConcurrentTransforms": %d, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": %d}' % (
+        BATCH_REQUESTS,
+        megabytes,
+    )
 
 
 async def read_body(receive: Receive, limit: int) -> bytes | None:

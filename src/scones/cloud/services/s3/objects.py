@@ -135,12 +135,13 @@ class Objects:
 
     def _find(self, request: Wire, context: Context, *, with_data: bool) -> tuple[Object, Span | None]:
         refuse(request)
-        bucket = self._shelf.bucket(request, context)
         key = key_bytes(request["Key"])
-        store = self._shelf.store
-        found = store.object(bucket, key) if with_data else store.head(bucket, key)
+        store, name = self._shelf.store, request["Bucket"]
+        found = store.object(name, key) if with_data else store.head(name, key)
         if found is None:
+            self._shelf.bucket(request, context)  # perhaps that is what is missing
             raise no_such_key(request["Key"])
+        check_owner(request.get("ExpectedBucketOwner"), context)
         check_read(request, found)
         if request.get("PartNumber") is None:
             return found, read_range(request.get("Range"), found.body.size)

@@ -15,27 +15,21 @@ import aiohttp
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn
 from scones.cloud.services.sagemaker.capture import Captures
-from scones.cloud.services.sagemaker.container import Containers, GuestError
+from scones.cloud.services.sagemaker.container import Containers
 from scones.cloud.services.sagemaker.fleet import DeployError, Fleet, Variant
 from scones.cloud.services.sagemaker.images import Images
 from scones.cloud.services.sagemaker.limits import Limits
 from scones.cloud.services.sagemaker.log_stream import LogStream
+from scones.cloud.services.sagemaker.model_data import ModelDataError, bring_model
 from scones.cloud.services.sagemaker.records import (
     Deployment,
     Endpoint,
     EndpointStatus,
-    ModelSource,
     VariantSpec,
     millis,
 )
 from scones.cloud.services.sagemaker.store import Store
-from scones.cloud.services.sagemaker.transfer import (
-    TransferError,
-    download,
-    download_prefix,
-    remove_tree,
-)
-from scones.cloud.services.sagemaker.wording import S3Uri, excerpt
+from scones.cloud.services.sagemaker.transfer import remove_tree
 from scones.cloud.services.sagemaker.worker import Launch, Worker
 from scones.cloud.state.db import Database
 
@@ -279,44 +273,16 @@ class Hosting:
     async def _bring_models(self, endpoint: Endpoint, deployment: Deployment) -> None:
         """Every variant's model into its folder, unless it is there. Raises DeployError."""
         for spec in deployment.variants:
-            base = self._base(endpoint.name, deployment, spec)
-            if (base / "model").is_dir():
-                continue
-            incoming = base / "incoming"
-            await remove_tree(base)
-            incoming.mkdir(parents=True)
-            if spec.source:
-                await self._bring_model(spec.source, base, incoming)
-            incoming.rename(base / "model")
-
-    async def _bring_model(self, source: ModelSource, base: Path, incoming: Path) -> None:
-        uri = S3Uri.parse(source.url, "ModelDataUrl")
-        archive = base / "model.tar.gz"
-        try:
-            if not source.archive:
-                await download_prefix(self._call, uri, incoming)
-                return
-            await download(self._call, uri, archive)
-        except (ServiceError, TransferError) as error:
-            raise DeployError(
-                f'Failed to download model data for container "container_1" from URL: "{source.url}". Please'
-                " ensure that there is an object located at the URL and that the role passed to CreateModel"
-                " has permissions to download the object."
-            ) from error
-        try:
-            limit = str(self._limits.model_bytes)
-            await self._containers.run_guest(
-                "unpack.py", str(archive), str(incoming), limit, purpose="unpack model"
-            )
-        except GuestError as error:
-            raise DeployError(
-                excerpt(
-                    'Failed to extract model data archive for container "container_1" from URL'
-                    f' "{source.url}". Please ensure that the object located at the URL is a valid tar.gz'
-                    f" archive. ({error})"
+            try:
+                await bring_model(
+                    spec.source,
+                    self._base(endpoint.name, deployment, spec),
+                    call=self._call,
+                    containers=self._containers,
+                    limit_bytes=self._limits.model_bytes,
                 )
-            ) from error
-        archive.unlink()
+            except ModelDataError as error:
+                raise DeployError(str(error)) from error
 
     def _endpoint(self, name: str) -> Endpoint:
         endpoint = self._store.endpoint(name)

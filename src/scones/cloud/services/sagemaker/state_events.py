@@ -15,9 +15,9 @@ from scones.cloud.services.sagemaker.store import Store
 from scones.cloud.services.sagemaker.training import job_description
 from scones.cloud.state.db import Database
 
-__all__ = ["AnnouncingStore"]
+__all__ = ["SOURCE", "AnnouncingStore", "with_milliseconds"]
 
-_SOURCE = "aws.sagemaker"
+SOURCE = "aws.sagemaker"
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -44,20 +44,20 @@ class AnnouncingStore(Store):
         super().put_endpoint(endpoint)
         if before is None or before.status is not endpoint.status:
             self._announce(
-                _SOURCE,
+                SOURCE,
                 "SageMaker Endpoint State Change",
                 lambda: (endpoint.arn, self._told(endpoint.arn, _endpoint_detail(endpoint))),
             )
 
     def _tell_job(self, job: TrainingJob) -> None:
         self._announce(
-            _SOURCE,
+            SOURCE,
             "SageMaker Training Job State Change",
             lambda: (job.arn, self._told(job.arn, job_description(job, self._images))),
         )
 
     def _told(self, arn: str, description: Wire) -> Wire:
-        detail: Wire = _with_milliseconds(description)
+        detail: Wire = with_milliseconds(description)
         return detail | {"Tags": dict(self.tags(arn))}
 
 
@@ -67,10 +67,10 @@ def _endpoint_detail(endpoint: Endpoint) -> Wire:
     return endpoint_description(endpoint) | {"EndpointStatus": status}
 
 
-def _with_milliseconds(value: Any) -> Any:
+def with_milliseconds(value: Any) -> Any:
     """A description with its instants as milliseconds since 1970."""
     if isinstance(value, dict):
-        return {name: _with_milliseconds(member) for name, member in value.items()}
+        return {name: with_milliseconds(member) for name, member in value.items()}
     if isinstance(value, list):
-        return [_with_milliseconds(item) for item in value]
+        return [with_milliseconds(item) for item in value]
     return millis(value) if isinstance(value, datetime) else value

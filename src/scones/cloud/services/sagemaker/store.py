@@ -12,7 +12,11 @@ from scones.cloud.state.db import Database, Row
 __all__ = ["CaptureFile", "Page", "Store", "Table"]
 
 Table = Literal[
-    "sagemaker_training_jobs", "sagemaker_models", "sagemaker_endpoint_configs", "sagemaker_endpoints"
+    "sagemaker_training_jobs",
+    "sagemaker_models",
+    "sagemaker_endpoint_configs",
+    "sagemaker_endpoints",
+    "sagemaker_transform_jobs",
 ]
 ResourceTable = Literal["sagemaker_models", "sagemaker_endpoint_configs"]
 

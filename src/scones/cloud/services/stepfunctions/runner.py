@@ -582,7 +582,7 @@ class Runner:
     async def _job_over(self, invoke: Invoke) -> Wire:
         while True:
             described = await self._call(*sagemaker_tasks.looking(invoke))
-            if sagemaker_tasks.job_over(described):
+            if sagemaker_tasks.job_over(invoke, described):
                 return described
             await asyncio.sleep(_JOB_LOOK_S)
 

@@ -50,28 +50,34 @@ async def asked_before(call: Call, operation: str, request: Wire, since_ms: int)
     return {arn: found[arn]} if milliseconds(found[instant]) >= since_ms else None
 
 
+def _kind(invoke: Invoke) -> str:
+    """Training or Transform: what the task's job is."""
+    return invoke.operation.removeprefix("create").removesuffix("Job")
+
+
 def _job(invoke: Invoke) -> Wire:
-    return {"TrainingJobName": loads(invoke.parameters)["TrainingJobName"]}
+    member = f"{_kind(invoke)}JobName"
+    return {member: loads(invoke.parameters)[member]}
 
 
-def job_over(described: Wire) -> bool:
-    return described["TrainingJobStatus"] not in _RUNNING
+def job_over(invoke: Invoke, described: Wire) -> bool:
+    return described[f"{_kind(invoke)}JobStatus"] not in _RUNNING
 
 
 def looking(invoke: Invoke) -> tuple[str, str, Wire]:
     """The call that tells how the task's job does."""
-    return "sagemaker", "DescribeTrainingJob", _job(invoke)
+    return "sagemaker", f"Describe{_kind(invoke)}Job", _job(invoke)
 
 
 def stopping(invoke: Invoke) -> tuple[str, str, Wire]:
     """The call that stops the task's job."""
-    return "sagemaker", "StopTrainingJob", _job(invoke)
+    return "sagemaker", f"Stop{_kind(invoke)}Job", _job(invoke)
 
 
 def job_outcome(invoke: Invoke, described: Wire) -> Succeeded | Failed:
     """The answer that a job's end is: its description, instants as milliseconds since the epoch."""
     text = dumps(_shown(described))
-    if described["TrainingJobStatus"] != "Completed":
+    if described[f"{_kind(invoke)}JobStatus"] != "Completed":
         return Failed(invoke.task, "States.TaskFailed", text)
     return Succeeded(invoke.task, text)
 

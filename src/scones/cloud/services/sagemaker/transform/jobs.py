@@ -1,0 +1,151 @@
+"""Transform jobs: the operations. What runs them is `runner`."""
+
+from collections.abc import Callable
+
+from scones.cloud.errors import ServiceError
+from scones.cloud.ports import Call, Clock, Context, Wire
+from scones.cloud.services.sagemaker.images import Images
+from scones.cloud.services.sagemaker.listing import list_rows
+from scones.cloud.services.sagemaker.models import container_of
+from scones.cloud.services.sagemaker.records import millis, moment
+from scones.cloud.services.sagemaker.store import Store
+from scones.cloud.services.sagemaker.tags import checked_tags
+from scones.cloud.services.sagemaker.transfer import any_object
+from scones.cloud.services.sagemaker.transform.checks import check_request, source_uri
+from scones.cloud.services.sagemaker.transform.records import TransformJob, TransformStatus
+from scones.cloud.services.sagemaker.transform.store import TransformStore
+from scones.cloud.services.sagemaker.wording import Names, invalid
+from scones.cloud.state.db import Database
+
+__all__ = ["TransformJobs", "transform_description"]
+
+_ECHOED = (
+    "ModelName",
+    "MaxConcurrentTransforms",
+    "ModelClientConfig",
+    "MaxPayloadInMB",
+    "BatchStrategy",
+    "Environment",
+    "TransformInput",
+    "TransformOutput",
+    "TransformResources",
+    "DataProcessing",
+)
+
+
+class TransformJobs:
+    def __init__(
+        self,
+        *,
+        db: Database,
+        store: Store,
+        jobs: TransformStore,
+        clock: Clock,
+        call: Call,
+        names: Names,
+        images: Images,
+        wake: Callable[[], None],
+        stop: Callable[[str], None],
+    ) -> None:
+        self._db = db
+        self._store = store
+        self._jobs = jobs
+        self._clock = clock
+        self._call = call
+        self._names = names
+        self._images = images
+        self._wake = wake
+        self._stop = stop
+
+    async def create_transform_job(self, request: Wire, context: Context) -> Wire:
+        tags = checked_tags(request.pop("Tags", []))
+        check_request(request)
+        container = self._container(request["ModelName"])
+        self._images.entry(container["Image"])
+        await self._check_input(request)
+        name = request["TransformJobName"]
+        now = millis(self._clock.now())
+        job = TransformJob(
+            name=name,
+            arn=self._names.arn("transform-job", name),
+            request=request,
+            container=container,
+            status=TransformStatus.IN_PROGRESS,
+            created=now,
+            modified=now,
+        )
+        with self._db.transaction():
+            if self._jobs.job(name):
+                raise ServiceError(
+                    "ResourceInUse",
+                    "Job name must be unique within an AWS account and region, and a job with this name"
+                    f" already exists ({job.arn})",
+                )
+            self._store.put_tags(job.arn, tags)
+            self._jobs.add(job)
+            self._db.after_commit(self._wake)
+        return {"TransformJobArn": job.arn}
+
+    def describe_transform_job(self, request: Wire, context: Context) -> Wire:
+        return transform_description(self._existing(request))
+
+    def stop_transform_job(self, request: Wire, context: Context) -> Wire:
+        job = self._existing(request)
+        if job.status.final:
+            raise invalid(f"The request was rejected because the transform job is in status {job.status}.")
+        if job.status is TransformStatus.IN_PROGRESS:
+            self._jobs.save(job.advance(TransformStatus.STOPPING, millis(self._clock.now())))
+        self._db.after_commit(lambda: self._stop(job.name))
+        return {}
+
+    def list_transform_jobs(self, request: Wire, context: Context) -> Wire:
+        rows, more = list_rows(self._store, "sagemaker_transform_jobs", request, newest_first=True)
+        return {"TransformJobSummaries": [_summary(TransformJob.from_row(row)) for row in rows]} | more
+
+    def _existing(self, request: Wire) -> TransformJob:
+        name = request["TransformJobName"]
+        job = self._jobs.job(name)
+        if not job:
+            raise invalid(f"Could not find requested job with name: {name}")
+        return job
+
+    def _container(self, model: str) -> Wire:
+        found = self._store.resource("sagemaker_models", model)
+        if not found:
+            raise invalid(f'Could not find model "{self._names.arn("model", model)}".')
+        return container_of(found.request)
+
+    async def _check_input(self, request: Wire) -> None:
+        source = request["TransformInput"]["DataSource"]["S3DataSource"]
+        uri = source_uri(request)
+        if not await any_object(self._call, uri, exact=source["S3DataType"] == "ManifestFile"):
+            raise invalid(
+                f'No S3 objects found under S3 URL "{source["S3Uri"]}" given in input data source. Please'
+                f" ensure that the bucket exists in the selected region ({self._names.region}), that objects"
+                f' exist under that S3 prefix, and that the role has "s3:ListBucket" permissions on bucket'
+                f' "{uri.bucket}".'
+            )
+
+
+def transform_description(job: TransformJob) -> Wire:
+    """DescribeTransformJob's answer."""
+    described = _summary(job) | {name: job.request[name] for name in _ECHOED if name in job.request}
+    del described["LastModifiedTime"]
+    if job.started is not None:
+        described["TransformStartTime"] = moment(job.started)
+    return described
+
+
+def _summary(job: TransformJob) -> Wire:
+    summary: Wire = {
+        "TransformJobName": job.name,
+        "TransformJobArn": job.arn,
+        "CreationTime": moment(job.created),
+        "LastModifiedTime": moment(job.modified),
+        "TransformJobStatus": job.status.value,
+    }
+    if job.failure_reason:
+        summary["FailureReason"] = job.failure_reason
+    if job.ended is not None:
+        summary["TransformEndTime"] = moment(job.ended)
+    return summary
