@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
-from torch.nn import functional
 
 from .data import Split
 from .hyperparameters import Hyperparameters
 from .logs import TAB, log
+from .objective import objective
 from .pictures import Pixels
 from .plan import Plan
 
@@ -50,18 +50,17 @@ class _Score:
 
     seen: int = 0
     correct: int = 0
-    among: int = 0  # right class among the top_k
+    among: int = 0  # right answer among the top_k
     began: float = field(default_factory=time.perf_counter)
 
     @property
     def accuracy(self) -> float:
         return self.correct / max(self.seen, 1)
 
-    def add(self, logits: Tensor, labels: Tensor, top_k: int | None) -> None:
-        best = logits.topk(top_k or 1, dim=1).indices
-        self.seen += len(labels)
-        self.correct += int((best[:, 0] == labels).sum())
-        self.among += int((best == labels[:, None]).sum())
+    def add(self, counts: tuple[int, int, int]) -> None:
+        self.seen += counts[0]
+        self.correct += counts[1]
+        self.among += counts[2]
 
 
 def fit(
@@ -77,6 +76,7 @@ def fit(
     generator: on the CPU; source of all randomness here. train: at least one picture.
     """
     run = _Run(plan, settings, train, generator)
+    top_k = None if settings.multi_label else settings.top_k
     epochs: list[Epoch] = []
     for epoch in range(settings.epochs):
         began = time.perf_counter()
@@ -85,12 +85,12 @@ def fit(
             log.info("Stopped in epoch %d after %d steps in all.", epoch, run.steps)
             return Outcome(plan.keeper.final(plan.network).eval(), epochs, run.steps, True)
         log.info("Epoch[%d] Train-accuracy=%.6f", epoch, score.accuracy)
-        _log_top_k("Train", epoch, score, settings.top_k)
+        _log_top_k("Train", epoch, score, top_k)
         seconds = time.perf_counter() - began
         log.info("Epoch[%d] Time cost=%.3f", epoch, seconds)
         measured = run.measure(validation)
         log.info("Epoch[%d] Validation-accuracy=%.6f", epoch, measured.accuracy)
-        _log_top_k("Validation", epoch, measured, settings.top_k)
+        _log_top_k("Validation", epoch, measured, top_k)
         plan.keeper.after_epoch(plan.network, epoch, measured.accuracy)
         epochs.append(Epoch(epoch, score.accuracy, measured.accuracy, seconds))
         if settings.early_stopping and no_more_gain(
@@ -169,6 +169,7 @@ class _Run:
         self._device = next(plan.network.parameters()).device
         plan.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._labels = torch.from_numpy(train.labels)
+        self._objective = objective(settings, self._labels, plan.label_smoothing, self._device)
         self._batch = min(settings.mini_batch_size, len(train.pictures))
         self._steps_per_epoch = len(train.pictures) // self._batch
         half = torch.float16 if self._device.type == "cuda" else torch.bfloat16
@@ -184,7 +185,7 @@ class _Run:
         for number in range(self._steps_per_epoch):
             chosen = order[number * self._batch : (number + 1) * self._batch]
             found, labels = self._step(epoch, chosen)
-            score.add(found, labels, self._settings.top_k)
+            score.add(self._objective.score(found, labels))
             if number and number % LOG_EVERY == 0:
                 speed = LOG_EVERY * self._batch / (time.perf_counter() - mark)
                 log.info(
@@ -201,7 +202,7 @@ class _Run:
         score = _Score()
         network = self._plan.keeper.candidate(self._plan.network)
         found = logits(network, split.pictures, self._settings)
-        score.add(found, torch.from_numpy(split.labels), self._settings.top_k)
+        score.add(self._objective.score(found, torch.from_numpy(split.labels)))
         return score
 
     def _step(self, epoch: int, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -217,7 +218,7 @@ class _Run:
         with torch.autocast(self._device.type, self._half, enabled=self._half is not None):
             found = plan.network(batch)
         found = found.float()
-        loss = functional.cross_entropy(found, labels, label_smoothing=plan.label_smoothing)
+        loss = self._objective.loss(found, labels)
         plan.optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.step(plan.optimizer)

@@ -144,13 +144,6 @@ def _parse_one(name: str, value: Any) -> Any:
 
 def _check_together(result: Hyperparameters) -> None:
     _, height, width = result.image_shape
-    if result.multi_label:
-        raise ClientError("multi_label=1 is not supported yet. Set multi_label to 0.")
-    if result.use_pretrained_model:
-        raise ClientError(
-            "use_pretrained_model=1 starts from weights trained on ImageNet, and none are"
-            " available here. Set use_pretrained_model to 0 to train from random weights."
-        )
     if result.top_k is not None and result.top_k > result.num_classes:
         raise ClientError(f"top_k ({result.top_k}) must not exceed num_classes ({result.num_classes}).")
     if result.checkpoint_frequency is not None and result.checkpoint_frequency > result.epochs:

@@ -61,6 +61,7 @@ class Job:
             found.temperature,
             trained_on.pictures[:SAMPLES],
             self.settings.image_shape,
+            multi_label=bool(self.settings.multi_label),
         )
         data = {
             "train": {"pictures": len(train.pictures), "sha256": train.sha256},
@@ -69,6 +70,8 @@ class Job:
         record = self._record(outcome, made.keeper.describe(), device, data)
         shape = self.settings.image_shape
         card = artefact.describe(graph, shape, self.classes, asdict(found), record)
+        if self.settings.multi_label:
+            card["output"]["meaning"] = "probability of each class for itself (multi-label), sigmoid included"
         artefact.save(self.layout.model, graph, card)
         log.info("Saved %s and %s", artefact.GRAPH_FILE, artefact.CARD_FILE)
 
@@ -82,13 +85,15 @@ class Job:
     def _part(self, train: Split) -> tuple[Split, Split]:
         """Training pictures proper, and those kept aside for calibration, perhaps none."""
         inside, aside = np.arange(len(train.labels)), np.arange(0)
-        if self.settings.follows_recipe:
+        if self.settings.follows_recipe and not self.settings.multi_label:
             inside, aside = calibration.hold_out(train.labels, self.seed)
         return _subset(train, inside), _subset(train, aside)
 
     def _calibrate(self, wanted: bool, network: nn.Module, aside: Split) -> Calibration:
         if not wanted:
             return calibration.NOT_CALIBRATED
+        if self.settings.multi_label:
+            return calibration.MULTI_LABEL
         if not aside.pictures:
             return calibration.TOO_FEW
         found = logits(network, aside.pictures, self.settings)
