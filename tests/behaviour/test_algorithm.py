@@ -160,7 +160,7 @@ def _matches(pattern: str, line: str) -> bool:
 
 def test_the_model_folder_says_how_it_came_about(trained: tuple[Path, str]) -> None:
     folder = trained[0] / "model"
-    assert sorted(path.name for path in folder.iterdir()) == ["model.json", "model.onnx"]
+    assert sorted(path.name for path in folder.iterdir()) == ["model.json", "model.onnx", "weights.npz"]
     card = json.loads((folder / "model.json").read_text())
     assert card["classes"] == ["across", "down"]
     assert card["image_shape"] == [3, 32, 32]

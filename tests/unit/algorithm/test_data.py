@@ -12,7 +12,7 @@ from PIL import Image
 
 from scones.shipped.algorithm.channels import read_channels
 from scones.shipped.algorithm.contract import ClientError, Layout, read_object
-from scones.shipped.algorithm.data import Split, read_class_names, read_split
+from scones.shipped.algorithm.data import Split, numbered, read_class_names, read_split
 from scones.shipped.algorithm.hyperparameters import parse
 from scones.shipped.algorithm.lists import Row, parse_list
 
@@ -186,7 +186,8 @@ def test_unsupported_channel_is_named(folder: Folder, name: str, channel: dict[s
 
 def test_class_names_come_from_the_channel_or_are_numbers(folder: Folder) -> None:
     layout = Layout(folder.base)
-    assert read_class_names(layout, 2) == ["0", "1"]
+    assert read_class_names(layout, 2) is None
+    assert numbered(2) == ["0", "1"]
     path = folder.channel("train") / "classes.json"
     path.write_text('["bicycle", "motorcycle"]')
     assert read_class_names(layout, 2) == ["bicycle", "motorcycle"]

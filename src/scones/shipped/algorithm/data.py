@@ -76,14 +76,19 @@ def read_split(
     return result
 
 
-def read_class_names(layout: Layout, num_classes: int) -> list[str]:
-    """Class names by label from `classes.json` in the train channel, else the labels' digits.
+def numbered(num_classes: int) -> list[str]:
+    """Class names where nobody gives any: the labels' digits."""
+    return [str(label) for label in range(num_classes)]
+
+
+def read_class_names(layout: Layout, num_classes: int) -> list[str] | None:
+    """Class names by label from `classes.json` in the train channel; None where there is none.
 
     Raises ClientError when the file is there but is not a list of num_classes different strings.
     """
     path = layout.channel("train") / "classes.json"
     if not path.is_file():
-        return [str(label) for label in range(num_classes)]
+        return None
     try:
         names = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:

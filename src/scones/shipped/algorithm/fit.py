@@ -3,20 +3,24 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
+from .checkpoint import CheckpointError, Saver
 from .data import Split
 from .hyperparameters import Hyperparameters
 from .logs import TAB, log
 from .objective import objective
 from .pictures import Pixels
 from .plan import Plan
+from .weights import fit_into
 
 LOG_EVERY = 20  # batches
+MEASURES = ("train_accuracy", "validation_accuracy", "seconds")  # of an epoch
 MEASURE_BATCH = 256  # pictures at once where nothing is learnt
 
 
@@ -32,12 +36,16 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """network: the weights to store, in evaluation mode. stopped: before the last epoch's end."""
+    """network: the weights to store, in evaluation mode. stopped: before the last epoch's end.
+
+    resumed: epochs that an earlier attempt trained.
+    """
 
     network: nn.Module
     epochs: list[Epoch]
     steps: int
     stopped: bool
+    resumed: int = 0
 
     def metrics(self) -> list[dict[str, float]]:
         """One map per finished epoch, for the training record."""
@@ -70,20 +78,26 @@ def fit(
     validation: Split,
     generator: Generator,
     stopped: Callable[[], bool],
+    saver: Saver | None = None,
 ) -> Outcome:
     """Train until the last epoch, early stopping, or `stopped` turning true after a step.
 
-    generator: on the CPU; source of all randomness here. train: at least one picture.
+    generator: on the CPU; source of all randomness here. train: at least one picture. saver: goes
+    on from its checkpoint, if it has one, and is given every epoch.
+    Raises ClientError when the checkpoint cannot be used.
     """
     run = _Run(plan, settings, train, generator)
     top_k = None if settings.multi_label else settings.top_k
-    epochs: list[Epoch] = []
-    for epoch in range(settings.epochs):
+    epochs = _resume(run, saver) if saver else []
+    resumed = len(epochs)
+    for epoch in range(resumed, settings.epochs):
+        if _has_stopped_early(epochs, settings):
+            break
         began = time.perf_counter()
         score = run.epoch(epoch, stopped)
         if stopped():
             log.info("Stopped in epoch %d after %d steps in all.", epoch, run.steps)
-            return Outcome(plan.keeper.final(plan.network).eval(), epochs, run.steps, True)
+            return Outcome(plan.keeper.final(plan.network).eval(), epochs, run.steps, True, resumed)
         log.info("Epoch[%d] Train-accuracy=%.6f", epoch, score.accuracy)
         _log_top_k("Train", epoch, score, top_k)
         seconds = time.perf_counter() - began
@@ -93,12 +107,35 @@ def fit(
         _log_top_k("Validation", epoch, measured, top_k)
         plan.keeper.after_epoch(plan.network, epoch, measured.accuracy)
         epochs.append(Epoch(epoch, score.accuracy, measured.accuracy, seconds))
-        if settings.early_stopping and no_more_gain(
-            [epoch.validation_accuracy for epoch in epochs], settings
-        ):
-            log.info("Early stopping after epoch %d.", epoch)
-            break
-    return Outcome(plan.keeper.final(plan.network).eval(), epochs, run.steps, False)
+        if saver:
+            saver.keep(epoch, plan.keeper.candidate(plan.network))
+            last = epoch + 1 == settings.epochs or _has_stopped_early(epochs, settings)
+            saver.save(run.state() | {"epochs": [asdict(one) for one in epochs]}, last=last)
+    if _has_stopped_early(epochs, settings):
+        log.info("Early stopping after epoch %d.", len(epochs) - 1)
+    return Outcome(plan.keeper.final(plan.network).eval(), epochs, run.steps, False, resumed)
+
+
+def _has_stopped_early(epochs: Sequence[Epoch], settings: Hyperparameters) -> bool:
+    accuracies = [epoch.validation_accuracy for epoch in epochs]
+    return settings.early_stopping and len(epochs) < settings.epochs and no_more_gain(accuracies, settings)
+
+
+def _resume(run: "_Run", saver: Saver) -> list[Epoch]:
+    """The epochs that need not be trained again."""
+    state = saver.load()
+    if state is None:
+        return []
+    try:
+        epochs = [
+            Epoch(int(one["epoch"]), *(float(one[name]) for name in MEASURES)) for one in state["epochs"]
+        ]
+        run.restore(state)
+    except Exception as error:  # hostile content makes its reader raise almost anything
+        reason = str(error).partition("\n")[0][:200]
+        raise saver.unusable(CheckpointError(f"it does not fit this job ({reason})")) from error
+    log.info("Resuming from the checkpoint of epoch %d.", len(epochs) - 1)
+    return epochs
 
 
 def no_more_gain(accuracies: Sequence[float], settings: Hyperparameters) -> bool:
@@ -204,6 +241,32 @@ class _Run:
         found = logits(network, split.pictures, self._settings)
         score.add(self._objective.score(found, torch.from_numpy(split.labels)))
         return score
+
+    def state(self) -> dict[str, Any]:
+        """All that decides how training goes on, to be saved between two epochs."""
+        return {
+            "steps": self.steps,
+            "network": self._plan.network.state_dict(),
+            "optimizer": self._plan.optimizer.state_dict()["state"],
+            "keeper": self._plan.keeper.state(),
+            "scaler": self._scaler.state_dict(),
+            "generator": self._generator.get_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Be as the run was whose state this is; raises almost anything when it is another's."""
+        plan = self._plan
+        fit_into(plan.network, state["network"])
+        values = [value for group in plan.optimizer.param_groups for value in group["params"]]
+        for number, kept in state["optimizer"].items():
+            for found in kept.values():
+                if isinstance(found, Tensor) and found.ndim and found.shape != values[number].shape:
+                    raise ValueError(f"optimizer state {number} has another shape")
+        plan.optimizer.load_state_dict(plan.optimizer.state_dict() | {"state": state["optimizer"]})
+        plan.keeper.restore(state["keeper"], plan.network)
+        self._scaler.load_state_dict(state["scaler"])
+        self._generator.set_state(state["generator"])
+        self.steps = int(state["steps"])
 
     def _step(self, epoch: int, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """One batch: (N, num_classes) float32 logits before the step, and (N,) labels."""

@@ -7,7 +7,7 @@ import signal
 import time
 from types import FrameType
 
-from .channels import read_channels
+from .channels import MODEL, read_channels
 from .contract import (
     ClientError,
     Layout,
@@ -16,7 +16,8 @@ from .contract import (
     read_seed,
     report_failure,
 )
-from .data import read_class_names, read_split
+from .data import numbered, read_class_names, read_split
+from .earlier import check_fit, read_earlier
 from .hyperparameters import Hyperparameters, defaults, parse
 from .logs import log, start
 
@@ -66,18 +67,22 @@ def _train(layout: Layout, stop: _Stop) -> None:
     _check_hosts(layout)
     channels = read_channels(read_object(layout.input_data_config), layout)
     classes = read_class_names(layout, settings.num_classes)
+    earlier = read_earlier(layout.channel(MODEL)) if channels.has_model else None
+    if earlier:
+        check_fit(earlier, settings, classes)
     train = read_split("train", layout, channels, settings, stop)
     validation = read_split("validation", layout, channels, settings, stop)
     if stop():
         log.info("Stopped before the first step: there is no model to store.")
         return
+    names = classes or (earlier.classes if earlier else numbered(settings.num_classes))
     try:
         from .job import Job, versions
 
         found = versions()
     except ModuleNotFoundError as error:
         raise RuntimeError(f"training needs the package {error.name}, not installed here") from None
-    Job(layout, request, settings, seed, classes, found, began).run(train, validation, stop)
+    Job(layout, request, settings, seed, names, found, began, earlier).run(train, validation, stop)
 
 
 def _check_hosts(layout: Layout) -> None:
@@ -99,5 +104,5 @@ def _log_configuration(layout: Layout, request: dict[str, object], settings: Hyp
         log.info("use_weighted_loss has an effect with multi_label=1 only.")
     if settings.top_k is not None and settings.multi_label:
         log.info("top_k has an effect with multi_label=0 only.")
-    if settings.checkpoint_frequency is not None:
-        log.warning("checkpoint_frequency is set, but checkpoints are not supported yet.")
+    if settings.kv_store is not None:
+        log.info("kv_store has an effect on several instances only.")

@@ -81,8 +81,10 @@ def _holds_files(folder: Path) -> bool:
 
 def _channel_config(request: Wire, channel: Wire) -> dict[str, str]:
     source = channel["DataSource"]["S3DataSource"]
+    mode = input_mode(request, channel)
     config = {
-        "TrainingInputMode": input_mode(request, channel),
+        # Programs that know File read FastFile without knowing; so the Developer Guide has it.
+        "TrainingInputMode": "File" if mode == "FastFile" else mode,
         "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
         "RecordWrapperType": channel.get("RecordWrapperType", "None"),
     }
