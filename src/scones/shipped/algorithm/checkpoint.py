@@ -52,8 +52,13 @@ class CheckpointError(Exception):
 class Saver:
     """The checkpoints of one job."""
 
-    def __init__(self, layout: Layout, settings: Hyperparameters, **about: object) -> None:
-        """about: whatever else must be the same for a job to go on, by name; JSON values."""
+    def __init__(
+        self, layout: Layout, settings: Hyperparameters, *, share: float = SHARE, **about: object
+    ) -> None:
+        """share: of the time that writing may take; infinity to save every state that is offered.
+
+        about: whatever else must be the same for a job to go on, by name; JSON values.
+        """
         self._layout = layout
         self._frequency = settings.checkpoint_frequency
         values = {name: value for name, value in asdict(settings).items() if name not in FREE_NAMES}
@@ -61,6 +66,7 @@ class Saver:
         self._job = {name: json.dumps(value) for name, value in values.items()}
         self._wanted = layout.checkpoints.is_dir()
         self._path = layout.checkpoints / CHECKPOINT_FILE
+        self._share = share
         self._due = 0.0  # from time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
@@ -95,7 +101,7 @@ class Saver:
         torch.save({"format": FORMAT, "job": self._job} | state, buffer)
         write_atomically(self._path, buffer.getvalue())
         took = time.monotonic() - began
-        self._due = time.monotonic() + took / SHARE
+        self._due = time.monotonic() + took / self._share
 
     def keep(self, epoch: int, network: nn.Module) -> None:
         """Keep the weights after an epoch, counted from 0, when `checkpoint_frequency` says so."""
