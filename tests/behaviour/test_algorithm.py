@@ -101,10 +101,12 @@ Request = Callable[..., tuple[int, bytes]]
 
 
 @contextmanager
-def served(base: Path) -> Iterator[tuple[Request, subprocess.Popen[str]]]:
+def served(
+    base: Path, launch: Callable[..., subprocess.Popen[str]] = start
+) -> Iterator[tuple[Request, subprocess.Popen[str]]]:
     """A running endpoint that has answered its first ping, and a way to ask it."""
     port = free_port()
-    process = start(base, "serve", SAGEMAKER_BIND_TO_PORT=str(port), BIND_HOST="127.0.0.1")
+    process = launch(base, "serve", SAGEMAKER_BIND_TO_PORT=str(port), BIND_HOST="127.0.0.1")
 
     def request(method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -86,7 +87,7 @@ def fit(
     on from its checkpoint, if it has one, and is given every epoch.
     Raises ClientError when the checkpoint cannot be used.
     """
-    run = _Run(plan, settings, train, generator)
+    run = Run(plan, settings, train, generator)
     top_k = None if settings.multi_label else settings.top_k
     epochs = _resume(run, saver) if saver else []
     resumed = len(epochs)
@@ -121,7 +122,7 @@ def _has_stopped_early(epochs: Sequence[Epoch], settings: Hyperparameters) -> bo
     return settings.early_stopping and len(epochs) < settings.epochs and no_more_gain(accuracies, settings)
 
 
-def _resume(run: "_Run", saver: Saver) -> list[Epoch]:
+def _resume(run: "Run", saver: Saver) -> list[Epoch]:
     """The epochs that need not be trained again."""
     state = saver.load()
     if state is None:
@@ -197,7 +198,7 @@ def _log_top_k(name: str, epoch: int, score: _Score, top_k: int | None) -> None:
         log.info("Epoch[%d] %s-top_k_accuracy_%d=%.6f", epoch, name, top_k, accuracy)
 
 
-class _Run:
+class Run:
     """The moving parts of one training: weights, optimiser state, position."""
 
     def __init__(self, plan: Plan, settings: Hyperparameters, train: Split, generator: Generator) -> None:
@@ -221,7 +222,7 @@ class _Run:
         score, mark = _Score(), time.perf_counter()
         for number in range(self._steps_per_epoch):
             chosen = order[number * self._batch : (number + 1) * self._batch]
-            found, labels = self._step(epoch, chosen)
+            found, labels = self.step(epoch, chosen)
             score.add(self._objective.score(found, labels))
             if number and number % LOG_EVERY == 0:
                 speed = LOG_EVERY * self._batch / (time.perf_counter() - mark)
@@ -268,7 +269,7 @@ class _Run:
         self._generator.set_state(state["generator"])
         self.steps = int(state["steps"])
 
-    def _step(self, epoch: int, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, epoch: int, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """One batch: (N, num_classes) float32 logits before the step, and (N,) labels."""
         plan = self._plan
         pictures = [self._train.pictures[index] for index in chosen.tolist()]
@@ -278,7 +279,7 @@ class _Run:
         batch = batch.contiguous(memory_format=torch.channels_last)
         labels = self._labels[chosen].to(self._device)
         self._set_rate(epoch)
-        with torch.autocast(self._device.type, self._half, enabled=self._half is not None):
+        with torch.autocast(self._device.type, self._half) if self._half else nullcontext():
             found = plan.network(batch)
         found = found.float()
         loss = self._objective.loss(found, labels)
