@@ -53,6 +53,16 @@ def test_larger_pictures_keep_their_pixels_and_resize_scales_the_short_side(fold
     assert read(folder, resize="40").pictures[0].shape == (3, 40, 60)
 
 
+def test_only_what_training_can_look_at_is_kept(folder: Folder) -> None:
+    large = folder.draw(0, 1, 64).resize((90, 60))
+    for split in ("train", "validation"):
+        large.save(folder.channel(split) / f"{split}_0.png")
+    centre = np.asarray(large)[14:46, 29:61].transpose(2, 0, 1)
+    assert np.array_equal(read(folder, "validation").pictures[0], centre)
+    assert np.array_equal(read(folder, learning_rate="0.1").pictures[0], centre)
+    assert read(folder, augmentation_type="crop").pictures[0].shape == (3, 60, 90)
+
+
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "I;16", "CMYK"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_mode_is_converted(folder: Folder, mode: str, channels: int) -> None:

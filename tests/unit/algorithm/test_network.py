@@ -147,6 +147,17 @@ def test_same_seed_same_result(extra: dict[str, str]) -> None:
     assert not torch.equal(once, other)
 
 
+@pytest.mark.parametrize("extra", [{}, {"num_layers": "18"}])
+def test_large_pictures_of_several_classes_are_trained_on(extra: dict[str, str]) -> None:
+    values = settings(
+        image_shape="3,224,224", num_classes="5", epochs="1", mini_batch_size="2", top_k="3", **extra
+    )
+    split = tiny_split(2, (3, 230, 240))
+    make = plan.by_recipe if values.follows_recipe else plan.as_documented
+    outcome = fit(make(values, MEAN, SPREAD), values, split, split, torch.Generator(), lambda: False)
+    assert logits(outcome.network, split.pictures, values).shape == (2, 5)
+
+
 @pytest.mark.parametrize("extra", [{}, {"learning_rate": "0.1"}])
 def test_a_stop_ends_after_the_step_under_way(extra: dict[str, str]) -> None:
     found, epochs = trained(settings(epochs="1000", mini_batch_size="4", **extra), 1, lambda: True)

@@ -19,11 +19,12 @@ from .hyperparameters import Hyperparameters
 from .labels import Labels
 from .lists import ListSource
 from .logs import log
-from .machine import cores
+from .machine import cores, memory
 from .pictures import PictureError, Pixels, decode, resize_short_side, to_pixels
 from .samples import Label, Sample, Source
 from .streams import RecordSource
 
+MEMORY_SHARE = 0.5  # of the memory, for the pictures of one split
 WINDOW = 64  # pictures decoded before anybody asks for them
 
 
@@ -31,7 +32,8 @@ WINDOW = 64  # pictures decoded before anybody asks for them
 class Split:
     """One part of the data, in its own order.
 
-    pictures: each (channels, height, width) uint8, at least as large as image_shape.
+    pictures: each (channels, height, width) uint8, at least as large as image_shape; larger only
+    where training cuts out other parts than the centre.
     labels: (N,) int64 classes, or with multi_label (N, num_classes) int64 of 0 and 1.
     sha256: hex digest over labels and every picture's bytes in order.
     """
@@ -65,8 +67,17 @@ def read_split(
     pictures: list[Pixels] = []
     found: list[Label] = []
     resize = settings.resize if form is Form.LIST else None
-    for pixels, label, sealed in _decoded(source.samples(), resize, settings, stopped):
+    # Where only the centre is ever looked at, the rest of a large picture need not be kept.
+    whole = split == "train" and (settings.follows_recipe or settings.augmentation_type is not None)
+    room = int(MEMORY_SHARE * memory())
+    for pixels, label, sealed in _decoded(source.samples(), resize, whole, settings, stopped):
         pictures.append(pixels)
+        room -= pixels.nbytes
+        if room < 0:
+            raise ClientError(
+                f"The pictures of the {split} channel do not fit into memory: {len(pictures)} of them take"
+                f" {MEMORY_SHARE:.0%} of it. Set resize, or give smaller or fewer pictures."
+            )
         found.append(label)
         digest.update(sealed if source.labels is not None else sealed + label.tobytes())
     result = Split(pictures, labels.gather(found), digest.hexdigest())
@@ -132,13 +143,14 @@ _Decoded = tuple[Pixels, Label, bytes]  # the last: digest of the picture's byte
 def _decoded(
     samples: Iterable[Sample],
     resize: int | None,
+    whole: bool,
     settings: Hyperparameters,
     stopped: Callable[[], bool],
 ) -> Iterator[_Decoded]:
     """In order, and never far ahead of the reader."""
 
     def read(sample: Sample) -> _Decoded | None:
-        return None if stopped() else _read(sample, resize, settings)
+        return None if stopped() else _read(sample, resize, whole, settings)
 
     waiting: deque[Future[_Decoded | None]] = deque()
     with ThreadPoolExecutor(cores()) as pool:  # decoders release the interpreter's lock
@@ -155,7 +167,7 @@ def _decoded(
             pool.shutdown(cancel_futures=True)
 
 
-def _read(sample: Sample, resize: int | None, settings: Hyperparameters) -> _Decoded:
+def _read(sample: Sample, resize: int | None, whole: bool, settings: Hyperparameters) -> _Decoded:
     channels, height, width = settings.image_shape
     content = sample.load()
     try:
@@ -169,4 +181,7 @@ def _read(sample: Sample, resize: int | None, settings: Hyperparameters) -> _Dec
             f"The picture {sample.where} has {image.width}x{image.height} pixels, smaller than"
             f" image_shape ({width}x{height}). Set resize, or a smaller image_shape."
         )
+    if not whole:
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        image = image.crop((left, top, left + width, top + height))
     return to_pixels(image), sample.label, hashlib.sha256(content).digest()

@@ -1,8 +1,8 @@
 """Runs training jobs: folder, inputs, process, outputs, outcome.
 
 Rows are the queue: a job that waits is a row in phase WAITING. After a crash every unfinished job
-is run again from the beginning as a new attempt, in a folder of its own; outputs go to the same
-keys, so a second upload changes nothing.
+is run again as a new attempt, in a folder of its own, which begins with the checkpoints that S3 has
+of the job; outputs go to the same keys, so a second upload changes nothing.
 """
 
 import asyncio
