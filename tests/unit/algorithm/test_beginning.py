@@ -20,6 +20,7 @@ from scones.shipped.algorithm.artefact import FORMAT
 from scones.shipped.algorithm.begin import begin
 from scones.shipped.algorithm.contract import ClientError
 from scones.shipped.algorithm.earlier import Earlier, check_fit, read_earlier
+from scones.shipped.algorithm.export import export
 from scones.shipped.algorithm.hyperparameters import Hyperparameters, parse
 from scones.shipped.algorithm.network import resnet
 from scones.shipped.algorithm.pretrained import ImageNetNetwork, find_weights, pretrained
@@ -237,6 +238,7 @@ def test_all_but_the_last_layer_is_taken_over(imagenet: Path) -> None:
     assert found["fc.weight"].shape == (5, 512)
     assert found["normalise.mean"].flatten().tolist() == pytest.approx([123.675, 116.28, 103.53])
     assert net.eval()(torch.zeros(1, 3, 40, 40)).shape == (1, 5)
+    assert export(net, 1.0, [np.zeros((3, 40, 40), dtype=np.uint8)], (3, 40, 40))
 
 
 def test_names_and_sizes_are_torchvisions() -> None:

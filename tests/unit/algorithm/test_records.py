@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from scones.shipped.algorithm.channels import read_channels
@@ -66,6 +69,17 @@ def read(folder: Folder, split: str = "train", **hyperparameters: str) -> Split:
 def test_records_come_back_as_they_were_written(content: bytes) -> None:
     stream = io.BytesIO(part(b"before") + part(content) + part(b"after"))
     assert list(records(stream)) == [b"before", content, b"after"]
+
+
+@given(st.lists(st.binary(max_size=60)), st.binary(max_size=40))
+def test_any_bytes_are_records_or_refused(contents: list[bytes], rest: bytes) -> None:
+    found = []
+    with contextlib.suppress(RecordError):
+        for record in records(io.BytesIO(b"".join(map(part, contents)) + rest)):
+            found.append(record)
+            with contextlib.suppress(RecordError):
+                unpack(record)
+    assert found[: len(contents)] == contents
 
 
 def test_a_record_that_holds_the_magic_word_is_put_together_again() -> None:
