@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from scones.cloud.services.sagemaker.checkpoints import Checkpoints
 from scones.cloud.services.sagemaker.limits import Limits
+from scones.cloud.services.sagemaker.wording import S3Uri
 
 from .harness import Harness, channel, eventually, run, started
 from .test_training import statuses, unpacked
@@ -282,6 +284,20 @@ def test_a_job_goes_on_from_its_checkpoint_after_the_cloud_was_closed(tmp_path: 
     run(scenario())
 
 
+def test_a_job_that_dies_leaves_its_last_checkpoint(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with started(Harness(tmp_path, limits=Limits(checkpoint_s=600))) as cloud:
+            dying = {"do": "count", "steps": "5", "die at": "2"}
+            await cloud.train("job", HyperParameters=dying, CheckpointConfig=CHECKPOINTS)
+            assert (await cloud.job("job"))["TrainingJobStatus"] == "Failed"
+            assert cloud.objects.under("kept/") == {"kept/deep/steps": b"2"}
+            again = {"do": "count", "steps": "5"}
+            await model(cloud, "again", HyperParameters=again, CheckpointConfig=CHECKPOINTS)
+            await cloud.logged("from step 2")
+
+    run(scenario())
+
+
 def test_checkpoints_that_s3_refuses_are_told_in_the_log_and_stored_later(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with started(Harness(tmp_path, limits=QUICK)) as cloud:
@@ -307,9 +323,6 @@ def test_a_checkpoint_is_whole_even_if_it_is_replaced_while_it_is_stored(tmp_pat
     """Many versions in a row, each of one letter: none that reaches S3 is a mixture."""
 
     async def scenario() -> None:
-        from scones.cloud.services.sagemaker.checkpoints import Checkpoints
-        from scones.cloud.services.sagemaker.wording import S3Uri
-
         cloud = Harness(tmp_path / "state")
         folder = tmp_path / "checkpoints"
         folder.mkdir()
@@ -324,5 +337,28 @@ def test_a_checkpoint_is_whole_even_if_it_is_replaced_while_it_is_stored(tmp_pat
             (folder / "new").replace(folder / "it")
             await storing
             assert len(set(cloud.objects.stored["bucket", "it"])) == 1
+
+    run(scenario())
+
+
+def test_a_checkpoint_that_never_rests_is_stored_all_the_same_and_half_a_file_is_not(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        cloud = Harness(tmp_path / "state")
+        folder = tmp_path / "checkpoints"
+        folder.mkdir()
+        kept = Checkpoints(cloud.call, S3Uri("bucket", "deep/er"), folder, tmp_path / "staging")
+        await kept.restore()
+        for number in range(4):
+            (folder / "new").write_text(str(number))
+            (folder / "new").replace(folder / "renamed")
+            with (folder / "growing").open("a") as file:
+                file.write("more")
+            await kept.store()
+            assert cloud.objects.under("deep/er/").get("deep/er/renamed") == (
+                str(number).encode() if number else None
+            )
+        assert "deep/er/growing" not in cloud.objects.under("deep/er/")
+        await kept.store()
+        assert cloud.objects.under("deep/er/")["deep/er/growing"] == b"more" * 4
 
     run(scenario())

@@ -47,16 +47,15 @@ class Checkpoints:
                     say(told := text)
 
     async def store(self, *, final: bool = False) -> None:
-        """Store each file that has changed; unless `final`, only one that is no longer changing.
+        """Store each file that has changed; unless `final`, only one that seems whole.
 
         Raises TransferError and OSError.
         """
         before, self._seen = self._seen, self._look()
         for path, state in self._seen.items():
-            if self._stored.get(path) == state or not (final or before.get(path) == state):
-                continue
-            await self._store(path)
-            self._stored[path] = state
+            if self._stored.get(path) != state and (final or _whole(before.get(path), state)):
+                await self._store(path)
+                self._stored[path] = state
 
     async def _store(self, path: Path) -> None:
         """Upload a file as it is now, even if another one takes its name meanwhile."""
@@ -83,3 +82,11 @@ class Checkpoints:
             except OSError:
                 continue  # gone since the folder was listed
         return found
+
+
+def _whole(before: _State | None, now: _State) -> bool:
+    """Has a file rested since the last look, or has a finished one taken its name?
+
+    Programs that care write another file and rename it, which gives the name another inode.
+    """
+    return before is not None and (before == now or before[0] != now[0])
