@@ -93,7 +93,7 @@ def test_a_record_that_holds_the_magic_word_is_put_together_again() -> None:
         (b"no record at all", "the magic word 0xced7230a of RecordIO is missing"),
         (MAGIC, "the magic word"),
         (part(b"abc")[:-1], "it claims 3 bytes and the stream ends after 3"),
-        (MAGIC + struct.pack("<I", 2**29 - 1), "more than the 268435456 allowed"),
+        (MAGIC + struct.pack("<I", 2**29 - 1), "more than the 67108864 allowed"),
         (part(b"a", 5), "its flag is 5"),
         (part(b"a", 2), "it begins in the middle"),
         (part(b"a", 1), "it ends in the middle"),

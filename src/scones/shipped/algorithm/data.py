@@ -25,7 +25,7 @@ from .samples import Label, Sample, Source
 from .streams import RecordSource
 
 MEMORY_SHARE = 0.5  # of the memory, for the pictures of one split
-WINDOW = 64  # pictures decoded before anybody asks for them
+WINDOW = 16  # pictures decoded before anybody asks for them
 
 
 @dataclass(frozen=True, slots=True)

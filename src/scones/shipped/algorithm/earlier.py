@@ -15,7 +15,7 @@ from .contract import ClientError
 from .hyperparameters import Hyperparameters
 from .weights import WEIGHTS_FILE
 
-FILE_LIMITS = {CARD_FILE: 64 * 2**20, WEIGHTS_FILE: 4 * 2**30}  # bytes
+FILE_LIMITS = {CARD_FILE: 64 * 2**20, WEIGHTS_FILE: 2**30}  # bytes
 ARCHIVE_LIMIT = 32 * 2**30  # bytes of all members together; an archive may pretend to be small
 
 _NEEDS = (

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 MAGIC = struct.pack("<I", 0xCED7230A)
-RECORD_LIMIT = 256 * 2**20  # bytes of one record; a header can claim half a gibibyte for nothing
+RECORD_LIMIT = 64 * 2**20  # bytes of one record; a header can claim half a gibibyte for nothing
 
 _WORDS = struct.Struct("<II")
 _HEADER = struct.Struct("<IfQQ")  # number of labels or 0, the one label, two identifiers

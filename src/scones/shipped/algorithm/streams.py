@@ -16,7 +16,7 @@ from .logs import log
 from .recordio import RecordError, records, unpack
 from .samples import Label, Sample, empty
 
-AHEAD = 64  # records read from a pipe before anybody asks for them
+AHEAD = 16  # records read from a pipe before anybody asks for them
 _ASK_S = 0.2  # seconds between two questions whether to stop
 
 _Pair = tuple[tuple[float, ...], bytes]  # labels as written, and the picture's bytes
