@@ -101,10 +101,12 @@ Request = Callable[..., tuple[int, bytes]]
 
 
 @contextmanager
-def served(base: Path) -> Iterator[tuple[Request, subprocess.Popen[str]]]:
+def served(
+    base: Path, launch: Callable[..., subprocess.Popen[str]] = start
+) -> Iterator[tuple[Request, subprocess.Popen[str]]]:
     """A running endpoint that has answered its first ping, and a way to ask it."""
     port = free_port()
-    process = start(base, "serve", SAGEMAKER_BIND_TO_PORT=str(port), BIND_HOST="127.0.0.1")
+    process = launch(base, "serve", SAGEMAKER_BIND_TO_PORT=str(port), BIND_HOST="127.0.0.1")
 
     def request(method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
@@ -160,7 +162,7 @@ def _matches(pattern: str, line: str) -> bool:
 
 def test_the_model_folder_says_how_it_came_about(trained: tuple[Path, str]) -> None:
     folder = trained[0] / "model"
-    assert sorted(path.name for path in folder.iterdir()) == ["model.json", "model.onnx"]
+    assert sorted(path.name for path in folder.iterdir()) == ["model.json", "model.onnx", "weights.npz"]
     card = json.loads((folder / "model.json").read_text())
     assert card["classes"] == ["across", "down"]
     assert card["image_shape"] == [3, 32, 32]

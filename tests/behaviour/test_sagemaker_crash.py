@@ -105,6 +105,42 @@ def test_a_training_job_completes_after_the_cloud_was_killed(tmp_path: Path, poi
         assert keys == ["models/job/output/model.tar.gz"]
 
 
+def test_a_training_job_goes_on_from_its_checkpoint_after_the_cloud_was_killed(tmp_path: Path) -> None:
+    with doomed(tmp_path) as cloud:
+        s3, sagemaker = cloud.client("s3"), cloud.client("sagemaker")
+        s3.create_bucket(Bucket="bucket")
+        sagemaker.create_training_job(
+            TrainingJobName="job",
+            AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+            HyperParameters={"do": "count", "steps": "9", "hang at": "4"},
+            RoleArn=ROLE,
+            OutputDataConfig={"S3OutputPath": "s3://bucket/models"},
+            CheckpointConfig={"S3Uri": "s3://bucket/checkpoints/"},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            StoppingCondition={"MaxRuntimeInSeconds": 600},
+        )
+        key = "checkpoints/deep/steps"
+
+        def stored() -> bool | None:
+            keys = [o["Key"] for o in s3.list_objects_v2(Bucket="bucket").get("Contents", ())]
+            return key in keys or None
+
+        eventually(stored)
+        os.kill(cloud.process.pid, signal.SIGKILL)
+        cloud.process.wait(DEADLINE_S)
+    with revived(tmp_path) as aws:
+
+        def ended() -> dict[str, Any] | None:
+            job: dict[str, Any] = aws.client("sagemaker").describe_training_job(TrainingJobName="job")
+            return None if job["TrainingJobStatus"] == "InProgress" else job
+
+        assert eventually(ended)["TrainingJobStatus"] == "Completed"
+        logs = aws.client("logs").filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs")["events"]
+        said = [event["message"] for event in logs if event["message"].startswith("from step")]
+        assert said == ["from step 0", "from step 4"]
+        assert aws.client("s3").get_object(Bucket="bucket", Key=key)["Body"].read() == b"9"
+
+
 def test_an_endpoint_answers_again_and_every_answered_request_is_captured(tmp_path: Path) -> None:
     with doomed(tmp_path) as cloud:
         cloud.client("s3").create_bucket(Bucket="bucket")

@@ -1,12 +1,17 @@
 """A job's folder with small drawn pictures, as SageMaker would lay it out."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+# Read once, when torch is imported. Networks here are so small that a second thread would only wait,
+# and on a busy machine it waits long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CHANNELS = ("train", "validation", "train_lst", "validation_lst")
 

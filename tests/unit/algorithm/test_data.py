@@ -10,16 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scones.shipped.algorithm.channels import read_channels
 from scones.shipped.algorithm.contract import ClientError, Layout, read_object
-from scones.shipped.algorithm.data import (
-    Row,
-    Split,
-    check_channels,
-    parse_list,
-    read_class_names,
-    read_split,
-)
+from scones.shipped.algorithm.data import Split, numbered, read_class_names, read_split
 from scones.shipped.algorithm.hyperparameters import parse
+from scones.shipped.algorithm.lists import Row, parse_list
 
 if TYPE_CHECKING:
     from tests.unit.algorithm.conftest import Folder
@@ -28,8 +23,8 @@ if TYPE_CHECKING:
 def read(folder: Folder, split: str = "train", **hyperparameters: str) -> Split:
     layout = Layout(folder.base)
     values = read_object(layout.hyperparameters) | hyperparameters
-    check_channels(read_object(layout.input_data_config), layout)
-    return read_split(split, layout, parse(values), lambda: False)
+    channels = read_channels(read_object(layout.input_data_config), layout)
+    return read_split(split, layout, channels, parse(values), lambda: False)
 
 
 def test_pictures_come_in_the_order_of_the_list(folder: Folder) -> None:
@@ -56,6 +51,16 @@ def test_larger_pictures_keep_their_pixels_and_resize_scales_the_short_side(fold
     folder.draw(0, 1, 64).resize((90, 60)).save(folder.channel("train") / "train_0.png")
     assert read(folder).pictures[0].shape == (3, 60, 90)
     assert read(folder, resize="40").pictures[0].shape == (3, 40, 60)
+
+
+def test_only_what_training_can_look_at_is_kept(folder: Folder) -> None:
+    large = folder.draw(0, 1, 64).resize((90, 60))
+    for split in ("train", "validation"):
+        large.save(folder.channel(split) / f"{split}_0.png")
+    centre = np.asarray(large)[14:46, 29:61].transpose(2, 0, 1)
+    assert np.array_equal(read(folder, "validation").pictures[0], centre)
+    assert np.array_equal(read(folder, learning_rate="0.1").pictures[0], centre)
+    assert read(folder, augmentation_type="crop").pictures[0].shape == (3, 60, 90)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "I;16", "CMYK"])
@@ -166,32 +171,33 @@ def test_missing_channel_is_named(folder: Folder, name: str) -> None:
     config = read_object(layout.input_data_config)
     del config[name]
     with pytest.raises(ClientError, match=f"The channel {name} is missing"):
-        check_channels(config, layout)
+        read_channels(config, layout)
 
 
 @pytest.mark.parametrize(
     ("name", "channel", "words"),
     [
-        (
-            "train",
-            {"ContentType": "application/x-recordio"},
-            "application/x-recordio, which is not supported",
-        ),
         ("train", {"ContentType": "text/csv"}, "content type text/csv. Supported: application/x-image"),
-        ("train", {"TrainingInputMode": "Pipe"}, "must use TrainingInputMode File"),
-        ("model", {}, "Incremental training (channel model) is not supported yet"),
+        ("train", {"TrainingInputMode": "Pipe"}, "sends application/x-image through a pipe"),
+        ("train", {"TrainingInputMode": "Tube"}, "unknown TrainingInputMode 'Tube'"),
+        ("train_lst", {"TrainingInputMode": "Pipe"}, "train_lst must use TrainingInputMode File"),
+        ("train", {"ContentType": "application/x-image; label-format=hot"}, "has label-format 'hot'"),
+        ("train", {"ContentType": "image/png; label-format=class-id"}, "different label-format"),
+        ("model", {"ContentType": "image/png"}, "it must be application/x-sagemaker-model"),
+        ("model", {"TrainingInputMode": "Pipe"}, "model must use TrainingInputMode File"),
     ],
 )
 def test_unsupported_channel_is_named(folder: Folder, name: str, channel: dict[str, str], words: str) -> None:
     layout = Layout(folder.base)
     with pytest.raises(ClientError) as caught:
-        check_channels(read_object(layout.input_data_config) | {name: channel}, layout)
+        read_channels(read_object(layout.input_data_config) | {name: channel}, layout)
     assert words in str(caught.value)
 
 
 def test_class_names_come_from_the_channel_or_are_numbers(folder: Folder) -> None:
     layout = Layout(folder.base)
-    assert read_class_names(layout, 2) == ["0", "1"]
+    assert read_class_names(layout, 2) is None
+    assert numbered(2) == ["0", "1"]
     path = folder.channel("train") / "classes.json"
     path.write_text('["bicycle", "motorcycle"]')
     assert read_class_names(layout, 2) == ["bicycle", "motorcycle"]
@@ -205,7 +211,7 @@ def test_bad_class_names_are_refused(folder: Folder, content: str) -> None:
 
 
 def test_byte_order_mark_is_ignored() -> None:
-    assert parse_list(b"\xef\xbb\xbf0\t1\ta.png", 2, "train", "a.lst") == [Row(1, 1, "a.png")]
+    assert parse_list(b"\xef\xbb\xbf0\t1\ta.png", "train", "a.lst") == [Row(1, (1,), "a.png")]
 
 
 @pytest.mark.parametrize("content", ["[]", "{", "\x00"])

@@ -88,8 +88,6 @@ def test_every_documented_value_is_read() -> None:
         ({"top_k": "1"}, "top_k must be an integer greater than 1"),
         ({"top_k": "3"}, "top_k (3) must not exceed num_classes (2)"),
         ({"multi_label": "2"}, "multi_label must be 0 or 1"),
-        ({"multi_label": "1"}, "multi_label=1 is not supported yet"),
-        ({"use_pretrained_model": "1"}, "use_pretrained_model=1"),
         ({"precision_dtype": "int8"}, "precision_dtype must be"),
         ({"kv_store": "local"}, "kv_store must be"),
         ({"epochs": "3", "checkpoint_frequency": "4"}, "checkpoint_frequency (4) must not exceed epochs (3)"),

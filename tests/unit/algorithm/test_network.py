@@ -9,7 +9,7 @@ import torch
 from scones.shipped.algorithm import augment, network, plan, recipe
 from scones.shipped.algorithm.data import Split
 from scones.shipped.algorithm.export import export
-from scones.shipped.algorithm.fit import crops, fit, logits, no_more_gain
+from scones.shipped.algorithm.fit import Run, crops, fit, logits, no_more_gain
 from scones.shipped.algorithm.hyperparameters import Hyperparameters, parse
 
 MEAN, SPREAD = torch.full((3,), 120.0), torch.full((3,), 60.0)
@@ -147,6 +147,17 @@ def test_same_seed_same_result(extra: dict[str, str]) -> None:
     assert not torch.equal(once, other)
 
 
+@pytest.mark.parametrize("extra", [{}, {"num_layers": "18"}])
+def test_large_pictures_of_several_classes_are_trained_on(extra: dict[str, str]) -> None:
+    values = settings(
+        image_shape="3,224,224", num_classes="5", epochs="1", mini_batch_size="2", top_k="3", **extra
+    )
+    split = tiny_split(2, (3, 230, 240))
+    make = plan.by_recipe if values.follows_recipe else plan.as_documented
+    outcome = fit(make(values, MEAN, SPREAD), values, split, split, torch.Generator(), lambda: False)
+    assert logits(outcome.network, split.pictures, values).shape == (2, 5)
+
+
 @pytest.mark.parametrize("extra", [{}, {"learning_rate": "0.1"}])
 def test_a_stop_ends_after_the_step_under_way(extra: dict[str, str]) -> None:
     found, epochs = trained(settings(epochs="1000", mini_batch_size="4", **extra), 1, lambda: True)
@@ -164,3 +175,24 @@ def test_documented_training_keeps_the_best_epoch() -> None:
     assert isinstance(kept, torch.nn.Linear)
     assert kept.weight.item() == 1.0
     assert "epoch 1" in keeper.describe()
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"optimizer": "adam", "augmentation_type": "crop_color_transform"},
+        {"multi_label": "1", "use_weighted_loss": "1"},
+    ],
+)
+def test_a_step_happens_on_the_device_of_the_network(extra: dict[str, str]) -> None:
+    """The device without memory stands for a GPU: it refuses tensors of the CPU as one would."""
+    values = settings(mini_batch_size="4", **extra)
+    make = plan.by_recipe if values.follows_recipe else plan.as_documented
+    made = make(values, MEAN.to("meta"), SPREAD.to("meta"))
+    split = tiny_split(8, (3, 40, 36))
+    if values.multi_label:
+        split = Split(split.pictures, np.stack([split.labels, 1 - split.labels], axis=1), "")
+    run = Run(made, values, split, torch.Generator().manual_seed(0))
+    found, labels = run.step(0, torch.arange(4))
+    assert {found.device.type, labels.device.type} == {"meta"}

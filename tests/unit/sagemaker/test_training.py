@@ -228,22 +228,49 @@ def test_a_metric_whose_expression_never_ends_costs_only_the_metric(tmp_path: Pa
 
 def refused() -> list[tuple[dict[str, object], str]]:
     algorithm = {"TrainingInputMode": "File", "TrainingImage": IMAGE}
-    manifest = channel("c", "s3://bucket/data/")
-    manifest["DataSource"]["S3DataSource"]["S3DataType"] = "ManifestFile"
+
+    def source(mode: str, **changes: object) -> list[dict[str, object]]:
+        feed = channel("c", "s3://bucket/data/x", InputMode=mode)
+        feed["DataSource"]["S3DataSource"] |= changes
+        return [feed]
+
     return [
         (
             {"AlgorithmSpecification": algorithm | {"TrainingImage": "mine:1"}},
             'The image "mine:1" cannot run',
         ),
-        ({"AlgorithmSpecification": algorithm | {"TrainingInputMode": "Pipe"}}, "Pipe is not supported"),
         ({"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2}}, "InstanceCount is 2"),
-        ({"InputDataConfig": [manifest]}, "ManifestFile"),
+        ({"InputDataConfig": source("File", S3DataType="Converse")}, "S3DataType Converse"),
+        ({"InputDataConfig": source("FastFile", S3DataType="ManifestFile")}, "FastFile"),
+        (
+            {
+                "InputDataConfig": source(
+                    "File", S3DataType="AugmentedManifestFile", AttributeNames=["source-ref"]
+                )
+            },
+            "needs the input mode Pipe, found File",
+        ),
+        ({"InputDataConfig": source("Pipe", S3DataType="AugmentedManifestFile")}, "AttributeNames"),
+        ({"InputDataConfig": source("Pipe", AttributeNames=["class"])}, "AttributeNames"),
+        ({"InputDataConfig": source("Pipe", InstanceGroupNames=["a"])}, "InstanceGroupNames"),
+        (
+            {"InputDataConfig": [channel("c", "s3://bucket/data/", RecordWrapperType="RecordIO")]},
+            'RecordWrapperType of channel "c" must be None in File mode',
+        ),
         ({"InputDataConfig": [channel("..", "s3://bucket/data/")]}, 'found ".."'),
         ({"InputDataConfig": [channel("c", "s3://bucket/data/")] * 2}, "unique"),
         ({"InputDataConfig": [channel("c", "https://bucket/data/")]}, "s3://bucket/key"),
         ({"OutputDataConfig": {"S3OutputPath": "/here"}}, "OutputDataConfig.S3OutputPath"),
         ({"EnableNetworkIsolation": True}, "EnableNetworkIsolation"),
-        ({"CheckpointConfig": {"S3Uri": "s3://bucket/c"}}, "CheckpointConfig"),
+        ({"CheckpointConfig": {"S3Uri": "https://bucket/c"}}, "CheckpointConfig.S3Uri"),
+        (
+            {"CheckpointConfig": {"S3Uri": "s3://bucket/c", "LocalPath": "/opt/ml/checkpoints/../model"}},
+            "CheckpointConfig.LocalPath",
+        ),
+        (
+            {"CheckpointConfig": {"S3Uri": "s3://bucket/c", "LocalPath": "/tmp/c"}},
+            "CheckpointConfig.LocalPath",
+        ),
         ({"Environment": {"A": "x\0y"}}, '"A"'),
         (
             {"AlgorithmSpecification": algorithm | {"MetricDefinitions": [{"Name": "m", "Regex": "("}]}},

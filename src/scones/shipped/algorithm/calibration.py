@@ -29,6 +29,7 @@ class Calibration:
 
 
 NOT_CALIBRATED = Calibration(1.0, "none: the documented algorithm does not calibrate")
+MULTI_LABEL = Calibration(1.0, "none: one temperature does not calibrate many labels")
 TOO_FEW = Calibration(1.0, "none: too few training pictures to hold any out")
 
 

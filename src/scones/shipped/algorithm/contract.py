@@ -53,8 +53,15 @@ class Layout:
     def failure(self) -> Path:
         return self.base / "output/failure"
 
+    @property
+    def checkpoints(self) -> Path:
+        return self.base / "checkpoints"
+
     def channel(self, name: str) -> Path:
         return self.base / "input/data" / name
+
+    def pipe(self, name: str, epoch: int) -> Path:
+        return self.base / f"input/data/{name}_{epoch}"
 
 
 def read_object(path: Path, *, required: bool = True) -> dict[str, Any]:

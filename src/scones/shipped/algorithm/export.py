@@ -23,13 +23,15 @@ class _Served(nn.Module):
 
     temperature: Tensor
 
-    def __init__(self, network: nn.Module, temperature: float) -> None:
+    def __init__(self, network: nn.Module, temperature: float, multi_label: bool) -> None:
         super().__init__()
         self.network = network
+        self.multi_label = multi_label
         self.register_buffer("temperature", torch.tensor(temperature))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return torch.softmax(self.network(pixels.float()) / self.temperature, dim=1)
+        logits = self.network(pixels.float()) / self.temperature
+        return torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, dim=1)
 
 
 def export(
@@ -37,13 +39,15 @@ def export(
     temperature: float,
     samples: Sequence[Pixels],
     shape: tuple[int, int, int],
+    multi_label: bool = False,
 ) -> bytes:
     """The graph's bytes.
 
-    samples: at least one picture, on which graph and network must agree.
+    samples: at least one picture, on which graph and network must agree. multi_label: each class
+    gets a probability of its own, instead of all sharing one.
     Raises RuntimeError when they do not.
     """
-    served = _Served(network, temperature).cpu().float().eval()
+    served = _Served(network, temperature, multi_label).cpu().float().eval()
     served.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     pixels = crops(samples, shape, None)
     graph = _to_onnx(served, torch.from_numpy(pixels))

@@ -2,21 +2,26 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
-from torch.nn import functional
 
+from .checkpoint import CheckpointError, Saver
 from .data import Split
 from .hyperparameters import Hyperparameters
 from .logs import TAB, log
+from .objective import objective
 from .pictures import Pixels
 from .plan import Plan
+from .weights import fit_into
 
 LOG_EVERY = 20  # batches
+MEASURES = ("train_accuracy", "validation_accuracy", "seconds")  # of an epoch
 MEASURE_BATCH = 256  # pictures at once where nothing is learnt
 
 
@@ -32,12 +37,16 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """network: the weights to store, in evaluation mode. stopped: before the last epoch's end."""
+    """network: the weights to store, in evaluation mode. stopped: before the last epoch's end.
+
+    resumed: epochs that an earlier attempt trained.
+    """
 
     network: nn.Module
     epochs: list[Epoch]
     steps: int
     stopped: bool
+    resumed: int = 0
 
     def metrics(self) -> list[dict[str, float]]:
         """One map per finished epoch, for the training record."""
@@ -50,18 +59,17 @@ class _Score:
 
     seen: int = 0
     correct: int = 0
-    among: int = 0  # right class among the top_k
+    among: int = 0  # right answer among the top_k
     began: float = field(default_factory=time.perf_counter)
 
     @property
     def accuracy(self) -> float:
         return self.correct / max(self.seen, 1)
 
-    def add(self, logits: Tensor, labels: Tensor, top_k: int | None) -> None:
-        best = logits.topk(top_k or 1, dim=1).indices
-        self.seen += len(labels)
-        self.correct += int((best[:, 0] == labels).sum())
-        self.among += int((best == labels[:, None]).sum())
+    def add(self, counts: tuple[int, int, int]) -> None:
+        self.seen += counts[0]
+        self.correct += counts[1]
+        self.among += counts[2]
 
 
 def fit(
@@ -71,34 +79,64 @@ def fit(
     validation: Split,
     generator: Generator,
     stopped: Callable[[], bool],
+    saver: Saver | None = None,
 ) -> Outcome:
     """Train until the last epoch, early stopping, or `stopped` turning true after a step.
 
-    generator: on the CPU; source of all randomness here. train: at least one picture.
+    generator: on the CPU; source of all randomness here. train: at least one picture. saver: goes
+    on from its checkpoint, if it has one, and is given every epoch.
+    Raises ClientError when the checkpoint cannot be used.
     """
-    run = _Run(plan, settings, train, generator)
-    epochs: list[Epoch] = []
-    for epoch in range(settings.epochs):
+    run = Run(plan, settings, train, generator)
+    top_k = None if settings.multi_label else settings.top_k
+    epochs = _resume(run, saver) if saver else []
+    resumed = len(epochs)
+    for epoch in range(resumed, settings.epochs):
+        if _has_stopped_early(epochs, settings):
+            break
         began = time.perf_counter()
         score = run.epoch(epoch, stopped)
         if stopped():
             log.info("Stopped in epoch %d after %d steps in all.", epoch, run.steps)
-            return Outcome(plan.keeper.final(plan.network).eval(), epochs, run.steps, True)
+            return Outcome(plan.keeper.final(plan.network).eval(), epochs, run.steps, True, resumed)
         log.info("Epoch[%d] Train-accuracy=%.6f", epoch, score.accuracy)
-        _log_top_k("Train", epoch, score, settings.top_k)
+        _log_top_k("Train", epoch, score, top_k)
         seconds = time.perf_counter() - began
         log.info("Epoch[%d] Time cost=%.3f", epoch, seconds)
         measured = run.measure(validation)
         log.info("Epoch[%d] Validation-accuracy=%.6f", epoch, measured.accuracy)
-        _log_top_k("Validation", epoch, measured, settings.top_k)
+        _log_top_k("Validation", epoch, measured, top_k)
         plan.keeper.after_epoch(plan.network, epoch, measured.accuracy)
         epochs.append(Epoch(epoch, score.accuracy, measured.accuracy, seconds))
-        if settings.early_stopping and no_more_gain(
-            [epoch.validation_accuracy for epoch in epochs], settings
-        ):
-            log.info("Early stopping after epoch %d.", epoch)
-            break
-    return Outcome(plan.keeper.final(plan.network).eval(), epochs, run.steps, False)
+        if saver:
+            saver.keep(epoch, plan.keeper.candidate(plan.network))
+            last = epoch + 1 == settings.epochs or _has_stopped_early(epochs, settings)
+            saver.save(run.state() | {"epochs": [asdict(one) for one in epochs]}, last=last)
+    if _has_stopped_early(epochs, settings):
+        log.info("Early stopping after epoch %d.", len(epochs) - 1)
+    return Outcome(plan.keeper.final(plan.network).eval(), epochs, run.steps, False, resumed)
+
+
+def _has_stopped_early(epochs: Sequence[Epoch], settings: Hyperparameters) -> bool:
+    accuracies = [epoch.validation_accuracy for epoch in epochs]
+    return settings.early_stopping and len(epochs) < settings.epochs and no_more_gain(accuracies, settings)
+
+
+def _resume(run: "Run", saver: Saver) -> list[Epoch]:
+    """The epochs that need not be trained again."""
+    state = saver.load()
+    if state is None:
+        return []
+    try:
+        epochs = [
+            Epoch(int(one["epoch"]), *(float(one[name]) for name in MEASURES)) for one in state["epochs"]
+        ]
+        run.restore(state)
+    except Exception as error:  # hostile content makes its reader raise almost anything
+        reason = str(error).partition("\n")[0][:200]
+        raise saver.unusable(CheckpointError(f"it does not fit this job ({reason})")) from error
+    log.info("Resuming from the checkpoint of epoch %d.", len(epochs) - 1)
+    return epochs
 
 
 def no_more_gain(accuracies: Sequence[float], settings: Hyperparameters) -> bool:
@@ -160,7 +198,7 @@ def _log_top_k(name: str, epoch: int, score: _Score, top_k: int | None) -> None:
         log.info("Epoch[%d] %s-top_k_accuracy_%d=%.6f", epoch, name, top_k, accuracy)
 
 
-class _Run:
+class Run:
     """The moving parts of one training: weights, optimiser state, position."""
 
     def __init__(self, plan: Plan, settings: Hyperparameters, train: Split, generator: Generator) -> None:
@@ -169,6 +207,7 @@ class _Run:
         self._device = next(plan.network.parameters()).device
         plan.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._labels = torch.from_numpy(train.labels)
+        self._objective = objective(settings, self._labels, plan.label_smoothing, self._device)
         self._batch = min(settings.mini_batch_size, len(train.pictures))
         self._steps_per_epoch = len(train.pictures) // self._batch
         half = torch.float16 if self._device.type == "cuda" else torch.bfloat16
@@ -183,8 +222,8 @@ class _Run:
         score, mark = _Score(), time.perf_counter()
         for number in range(self._steps_per_epoch):
             chosen = order[number * self._batch : (number + 1) * self._batch]
-            found, labels = self._step(epoch, chosen)
-            score.add(found, labels, self._settings.top_k)
+            found, labels = self.step(epoch, chosen)
+            score.add(self._objective.score(found, labels))
             if number and number % LOG_EVERY == 0:
                 speed = LOG_EVERY * self._batch / (time.perf_counter() - mark)
                 log.info(
@@ -201,10 +240,36 @@ class _Run:
         score = _Score()
         network = self._plan.keeper.candidate(self._plan.network)
         found = logits(network, split.pictures, self._settings)
-        score.add(found, torch.from_numpy(split.labels), self._settings.top_k)
+        score.add(self._objective.score(found, torch.from_numpy(split.labels)))
         return score
 
-    def _step(self, epoch: int, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def state(self) -> dict[str, Any]:
+        """All that decides how training goes on, to be saved between two epochs."""
+        return {
+            "steps": self.steps,
+            "network": self._plan.network.state_dict(),
+            "optimizer": self._plan.optimizer.state_dict()["state"],
+            "keeper": self._plan.keeper.state(),
+            "scaler": self._scaler.state_dict(),
+            "generator": self._generator.get_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Be as the run was whose state this is; raises almost anything when it is another's."""
+        plan = self._plan
+        fit_into(plan.network, state["network"])
+        values = [value for group in plan.optimizer.param_groups for value in group["params"]]
+        for number, kept in state["optimizer"].items():
+            for found in kept.values():
+                if isinstance(found, Tensor) and found.ndim and found.shape != values[number].shape:
+                    raise ValueError(f"optimizer state {number} has another shape")
+        plan.optimizer.load_state_dict(plan.optimizer.state_dict() | {"state": state["optimizer"]})
+        plan.keeper.restore(state["keeper"], plan.network)
+        self._scaler.load_state_dict(state["scaler"])
+        self._generator.set_state(state["generator"])
+        self.steps = int(state["steps"])
+
+    def step(self, epoch: int, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """One batch: (N, num_classes) float32 logits before the step, and (N,) labels."""
         plan = self._plan
         pictures = [self._train.pictures[index] for index in chosen.tolist()]
@@ -214,10 +279,10 @@ class _Run:
         batch = batch.contiguous(memory_format=torch.channels_last)
         labels = self._labels[chosen].to(self._device)
         self._set_rate(epoch)
-        with torch.autocast(self._device.type, self._half, enabled=self._half is not None):
+        with torch.autocast(self._device.type, self._half) if self._half else nullcontext():
             found = plan.network(batch)
         found = found.float()
-        loss = functional.cross_entropy(found, labels, label_smoothing=plan.label_smoothing)
+        loss = self._objective.loss(found, labels)
         plan.optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.step(plan.optimizer)

@@ -4,9 +4,10 @@ Pure: a map of strings in, a record out. Source: SageMaker Developer Guide, "Ima
 Hyperparameters".
 
 Two ways of training follow from what a request names. Naming any of `TRAINING_NAMES`, or asking
-for early stopping, means the documented algorithm with its documented defaults; otherwise the
-project's own recipe decides (recipe.py). One default differs: the network is the recipe's unless
-`num_layers` is given, where the built-in takes 152 layers.
+for early stopping or a pretrained model, means the documented algorithm with its documented
+defaults; otherwise the project's own recipe decides (recipe.py). One default differs: the network
+is the recipe's unless `num_layers` or a pretrained model is asked for, where the built-in takes 152
+layers.
 """
 
 from collections.abc import Callable, Mapping
@@ -79,7 +80,7 @@ class Hyperparameters:
     @property
     def follows_recipe(self) -> bool:
         """True when the request leaves the manner of training to us."""
-        return not (self.given & TRAINING_NAMES or self.early_stopping)
+        return not (self.given & TRAINING_NAMES or self.early_stopping or self.use_pretrained_model)
 
 
 def parse(values: Mapping[str, Any]) -> Hyperparameters:
@@ -143,13 +144,15 @@ def _parse_one(name: str, value: Any) -> Any:
 
 
 def _check_together(result: Hyperparameters) -> None:
-    _, height, width = result.image_shape
-    if result.multi_label:
-        raise ClientError("multi_label=1 is not supported yet. Set multi_label to 0.")
-    if result.use_pretrained_model:
+    channels, height, width = result.image_shape
+    if result.use_pretrained_model and channels != 3:
         raise ClientError(
-            "use_pretrained_model=1 starts from weights trained on ImageNet, and none are"
-            " available here. Set use_pretrained_model to 0 to train from random weights."
+            f"use_pretrained_model=1 needs colour: image_shape must have 3 channels, not {channels}."
+        )
+    if result.use_pretrained_model and result.num_layers in SMALL_DEPTHS:
+        raise ClientError(
+            f"use_pretrained_model=1 goes with num_layers {', '.join(map(str, LARGE_DEPTHS))},"
+            f" not {result.num_layers}."
         )
     if result.top_k is not None and result.top_k > result.num_classes:
         raise ClientError(f"top_k ({result.top_k}) must not exceed num_classes ({result.num_classes}).")

@@ -1,5 +1,6 @@
 """One training job once its input is known to be sound: train, calibrate, export, store."""
 
+import hashlib
 import platform
 import time
 from collections.abc import Callable
@@ -11,10 +12,13 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from . import artefact, calibration, contract, plan
+from . import artefact, calibration, contract, plan, weights
+from .begin import Beginning, begin
 from .calibration import Calibration
+from .checkpoint import Saver
 from .contract import ClientError, Layout
 from .data import Split
+from .earlier import Earlier
 from .export import export
 from .fit import Outcome, fit, logits
 from .hyperparameters import Hyperparameters
@@ -36,6 +40,7 @@ class Job:
     classes: list[str]
     versions: dict[str, str]
     began: float
+    earlier: Earlier | None = None
 
     def run(self, train: Split, validation: Split, stopped: Callable[[], bool]) -> None:
         """Train on one split, measure on the other, and write the model folder.
@@ -45,12 +50,21 @@ class Job:
         device = self._prepare()
         trained_on, aside = self._part(train)
         mean, spread = colours(trained_on, device)
+        beginning = begin(self.settings, mean, spread, self.earlier)
         made = (plan.by_recipe if self.settings.follows_recipe else plan.as_documented)(
-            self.settings, mean, spread
+            self.settings, mean, spread, beginning.network
         )
-        self._log_parameters(made.shown, device)
+        self._log_parameters(beginning, made.shown | {"num_layers": beginning.num_layers}, device)
         generator = Generator().manual_seed(self.seed)
-        outcome = fit(made, self.settings, trained_on, validation, generator, stopped)
+        saver = Saver(
+            self.layout,
+            self.settings,
+            classes=self.classes,
+            seed=self.seed,
+            train_data=train.sha256,
+            beginning=beginning.record,
+        )
+        outcome = fit(made, self.settings, trained_on, validation, generator, stopped, saver)
         if not all(bool(value.isfinite().all()) for value in outcome.network.parameters()):
             raise ClientError("Training diverged: the weights are not finite. Lower learning_rate.")
         log.info("Storing the final model: %s.", made.keeper.describe())
@@ -61,16 +75,33 @@ class Job:
             found.temperature,
             trained_on.pictures[:SAMPLES],
             self.settings.image_shape,
+            multi_label=bool(self.settings.multi_label),
         )
         data = {
             "train": {"pictures": len(train.pictures), "sha256": train.sha256},
             "validation": {"pictures": len(validation.pictures), "sha256": validation.sha256},
         }
         record = self._record(outcome, made.keeper.describe(), device, data)
+        record["beginning"] = beginning.record
         shape = self.settings.image_shape
         card = artefact.describe(graph, shape, self.classes, asdict(found), record)
+        if self.settings.multi_label:
+            card["output"]["meaning"] = "probability of each class for itself (multi-label), sigmoid included"
+        self._save(graph, card, beginning, outcome.network)
+        saver.collect(len(outcome.epochs))
+
+    def _save(self, graph: bytes, card: dict[str, Any], beginning: Beginning, network: nn.Module) -> None:
+        """Write the model folder. The card comes last, so that it always has its files."""
+        packed = weights.pack(network)
+        card["network"] = {
+            "family": beginning.family,
+            "num_layers": beginning.num_layers,
+            "parameters": sum(value.numel() for value in network.parameters()),
+        }
+        card["weights"] = {"file": weights.WEIGHTS_FILE, "sha256": hashlib.sha256(packed).hexdigest()}
+        contract.write_atomically(self.layout.model / weights.WEIGHTS_FILE, packed)
         artefact.save(self.layout.model, graph, card)
-        log.info("Saved %s and %s", artefact.GRAPH_FILE, artefact.CARD_FILE)
+        log.info("Saved %s, %s and %s", artefact.GRAPH_FILE, weights.WEIGHTS_FILE, artefact.CARD_FILE)
 
     def _prepare(self) -> torch.device:
         torch.manual_seed(self.seed)
@@ -82,23 +113,25 @@ class Job:
     def _part(self, train: Split) -> tuple[Split, Split]:
         """Training pictures proper, and those kept aside for calibration, perhaps none."""
         inside, aside = np.arange(len(train.labels)), np.arange(0)
-        if self.settings.follows_recipe:
+        if self.settings.follows_recipe and not self.settings.multi_label:
             inside, aside = calibration.hold_out(train.labels, self.seed)
         return _subset(train, inside), _subset(train, aside)
 
     def _calibrate(self, wanted: bool, network: nn.Module, aside: Split) -> Calibration:
         if not wanted:
             return calibration.NOT_CALIBRATED
+        if self.settings.multi_label:
+            return calibration.MULTI_LABEL
         if not aside.pictures:
             return calibration.TOO_FEW
         found = logits(network, aside.pictures, self.settings)
         return calibration.calibrate(found.numpy(), aside.labels)
 
-    def _log_parameters(self, shown: dict[str, object], device: torch.device) -> None:
+    def _log_parameters(self, beginning: Beginning, shown: dict[str, object], device: torch.device) -> None:
         settings = self.settings
         log.info("use_pretrained_model: %d", settings.use_pretrained_model)
         log.info("multi_label: %d", settings.multi_label)
-        log.info("Performing random weight initialization")
+        log.info("%s", beginning.told)
         log.info("---- Parameters ----")
         lines: dict[str, object] = {
             **shown,
@@ -122,18 +155,19 @@ class Job:
         log.info("--------------------")
 
     def _record(
-        self, outcome: Outcome, weights: str, device: torch.device, data: dict[str, Any]
+        self, outcome: Outcome, kept: str, device: torch.device, data: dict[str, Any]
     ) -> dict[str, Any]:
         return {
             "hyperparameters": self.request,
             "manner": "recipe" if self.settings.follows_recipe else "documented",
-            "weights": weights,
+            "weights": kept,
             "seed": self.seed,
             "seed_variable": contract.SEED_VARIABLE,
             "data": data,
             "epochs": outcome.metrics(),
             "steps": outcome.steps,
             "stopped_early": outcome.stopped,
+            "epochs_resumed": outcome.resumed,
             "seconds": round(time.perf_counter() - self.began, 3),
             "device": str(device),
             "threads": torch.get_num_threads(),

@@ -50,6 +50,13 @@ def recipe_network(settings: Hyperparameters, mean: Tensor, spread: Tensor) -> n
     return nn.Sequential(*layers, *head)
 
 
+def documented(settings: Hyperparameters, mean: Tensor, spread: Tensor) -> nn.Module:
+    """The residual network of the depth that a request names, else the recipe's."""
+    if settings.num_layers is None:
+        return recipe_network(settings, mean, spread)
+    return resnet(settings, settings.num_layers)
+
+
 def resnet(settings: Hyperparameters, num_layers: int) -> nn.Module:
     """A residual network with activation before convolution, of documented depth.
 

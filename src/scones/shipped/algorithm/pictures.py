@@ -1,14 +1,14 @@
 """Bytes of a PNG or JPEG file to an array of pixels. Used alike by training and serving.
 
-Transparency is dropped and colour converted as OpenCV's `imdecode`, which the built-in uses,
-would do it.
+Transparency is dropped, colour converted and the camera's orientation obeyed as OpenCV's `imdecode`,
+which the built-in uses, would do it. Of an animated picture the first frame counts.
 """
 
 import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 # A file of a few kilobytes can claim any size; this bound is checked before pixels are decoded.
 PIXEL_LIMIT = 50_000_000
@@ -31,12 +31,14 @@ def decode(content: bytes, channels: int) -> Image.Image:
         image: Image.Image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
         width, height = image.size
         if width * height <= PIXEL_LIMIT:
+            image.load()
+            if "exif" in image.info:
+                image = ImageOps.exif_transpose(image)
             if image.mode.startswith("I"):
                 image = _to_eight_bits(image)
-            if image.mode != mode:
-                return image.convert(mode)
-            image.load()
-            return image
+            if image.mode == "P" and "transparency" in image.info:
+                image = image.convert("RGBA")  # on the straight way to other modes Pillow complains
+            return image if image.mode == mode else image.convert(mode)
     except Exception as error:  # hostile bytes make a decoder raise almost anything
         raise PictureError(f"not a readable PNG or JPEG picture ({error})") from error
     raise PictureError(f"{width}x{height} pixels are more than the {PIXEL_LIMIT} allowed")

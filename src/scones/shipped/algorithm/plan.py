@@ -7,7 +7,7 @@ plan and knows neither hyperparameters nor recipe.
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from . import augment, network, recipe
 from .hyperparameters import Hyperparameters
 from .logs import log
+from .weights import fit_into
 
 
 class Keeper(Protocol):
@@ -35,6 +36,12 @@ class Keeper(Protocol):
     def describe(self) -> str:
         """How the stored weights came about, in one sentence without a full stop."""
 
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs, as tensors, numbers, strings, lists and maps."""
+
+    def restore(self, state: dict[str, Any], current: nn.Module) -> None:
+        """Be as the keeper was whose state this is. Raises WeightsError, KeyError and TypeError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -51,9 +58,14 @@ class Plan:
     shown: dict[str, object]  # what the log's parameter list says
 
 
-def by_recipe(settings: Hyperparameters, mean: Tensor, spread: Tensor) -> Plan:
-    """The default recipe. mean, spread: (C,) float32 of the training pixels, on the device."""
-    net = network.recipe_network(settings, mean, spread).to(mean.device)
+def by_recipe(
+    settings: Hyperparameters, mean: Tensor, spread: Tensor, begun: nn.Module | None = None
+) -> Plan:
+    """The default recipe. mean, spread: (C,) float32 of the training pixels, on the device.
+
+    begun: the network to train, if it is there already.
+    """
+    net = (begun or network.recipe_network(settings, mean, spread)).to(mean.device)
     return Plan(
         network=net,
         optimizer=_recipe_optimizer(net),
@@ -74,13 +86,13 @@ def by_recipe(settings: Hyperparameters, mean: Tensor, spread: Tensor) -> Plan:
     )
 
 
-def as_documented(settings: Hyperparameters, mean: Tensor, spread: Tensor) -> Plan:
+def as_documented(
+    settings: Hyperparameters, mean: Tensor, spread: Tensor, begun: nn.Module | None = None
+) -> Plan:
     """The built-in's way: explicit hyperparameters, best validation epoch kept."""
-    if settings.num_layers is None:
-        net, depth = network.recipe_network(settings, mean, spread), network.recipe_depth(settings)
-    else:
-        net, depth = network.resnet(settings, settings.num_layers), settings.num_layers
-    net = net.to(mean.device)
+    if begun is None:
+        begun = network.documented(settings, mean, spread)
+    net = begun.to(mean.device)
     return Plan(
         network=net,
         optimizer=_documented_optimizer(settings, net),
@@ -90,7 +102,7 @@ def as_documented(settings: Hyperparameters, mean: Tensor, spread: Tensor) -> Pl
         label_smoothing=0.0,
         keeper=BestEpoch(),
         calibrate=False,
-        shown=_shown_documented(settings, depth),
+        shown=_shown_documented(settings, settings.num_layers or network.recipe_depth(settings)),
     )
 
 
@@ -135,6 +147,13 @@ class RunningAverage:
     def final(self, current: nn.Module) -> nn.Module:
         return self._average
 
+    def state(self) -> dict[str, Any]:
+        return {"average": self._average.state_dict(), "steps": self._steps}
+
+    def restore(self, state: dict[str, Any], current: nn.Module) -> None:
+        fit_into(self._average, state["average"])
+        self._steps = int(state["steps"])
+
     def describe(self) -> str:
         return "running average of the weights after every step, validation accuracy not consulted"
 
@@ -161,6 +180,16 @@ class BestEpoch:
 
     def final(self, current: nn.Module) -> nn.Module:
         return self._best or current
+
+    def state(self) -> dict[str, Any]:
+        best = self._best.state_dict() if self._best else None
+        return {"best": best, "epoch": self._epoch, "accuracy": self._accuracy}
+
+    def restore(self, state: dict[str, Any], current: nn.Module) -> None:
+        if state["best"] is not None:
+            self._best = copy.deepcopy(current).eval()
+            fit_into(self._best, state["best"])
+        self._epoch, self._accuracy = int(state["epoch"]), float(state["accuracy"])
 
     def describe(self) -> str:
         if self._best is None:

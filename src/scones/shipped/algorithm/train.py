@@ -7,6 +7,7 @@ import signal
 import time
 from types import FrameType
 
+from .channels import MODEL, read_channels
 from .contract import (
     ClientError,
     Layout,
@@ -15,7 +16,8 @@ from .contract import (
     read_seed,
     report_failure,
 )
-from .data import check_channels, read_class_names, read_split
+from .data import numbered, read_class_names, read_split
+from .earlier import check_fit, read_earlier
 from .hyperparameters import Hyperparameters, defaults, parse
 from .logs import log, start
 
@@ -63,20 +65,24 @@ def _train(layout: Layout, stop: _Stop) -> None:
     _log_configuration(layout, request, settings)
     seed = read_seed()
     _check_hosts(layout)
-    check_channels(read_object(layout.input_data_config), layout)
+    channels = read_channels(read_object(layout.input_data_config), layout)
     classes = read_class_names(layout, settings.num_classes)
-    train = read_split("train", layout, settings, stop)
-    validation = read_split("validation", layout, settings, stop)
+    earlier = read_earlier(layout.channel(MODEL)) if channels.has_model else None
+    if earlier:
+        check_fit(earlier, settings, classes)
+    train = read_split("train", layout, channels, settings, stop)
+    validation = read_split("validation", layout, channels, settings, stop)
     if stop():
         log.info("Stopped before the first step: there is no model to store.")
         return
+    names = classes or (earlier.classes if earlier else numbered(settings.num_classes))
     try:
         from .job import Job, versions
 
         found = versions()
     except ModuleNotFoundError as error:
         raise RuntimeError(f"training needs the package {error.name}, not installed here") from None
-    Job(layout, request, settings, seed, classes, found, began).run(train, validation, stop)
+    Job(layout, request, settings, seed, names, found, began, earlier).run(train, validation, stop)
 
 
 def _check_hosts(layout: Layout) -> None:
@@ -94,7 +100,9 @@ def _log_configuration(layout: Layout, request: dict[str, object], settings: Hyp
     log.info("Reading default configuration from %s: %s", source, base)
     log.info("Merging with provided configuration from %s: %s", layout.hyperparameters, request)
     log.info("Final configuration: %s", base | request)
-    if settings.use_weighted_loss:
+    if settings.use_weighted_loss and not settings.multi_label:
         log.info("use_weighted_loss has an effect with multi_label=1 only.")
-    if settings.checkpoint_frequency is not None:
-        log.warning("checkpoint_frequency is set, but checkpoints are not supported yet.")
+    if settings.top_k is not None and settings.multi_label:
+        log.info("top_k has an effect with multi_label=0 only.")
+    if settings.kv_store is not None:
+        log.info("kv_store has an effect on several instances only.")

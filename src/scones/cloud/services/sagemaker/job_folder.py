@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from scones.cloud.ports import Wire
+from scones.cloud.services.sagemaker.channels import checkpoint_folder, input_mode
 from scones.cloud.services.sagemaker.records import TrainingJob
 
 __all__ = ["JobFolder"]
@@ -34,17 +35,24 @@ class JobFolder:
     def log(self) -> Path:
         return self.root / "log.tsv"
 
+    @property
+    def inputs(self) -> Path:
+        return self.base / "input" / "data"
+
     def channel(self, name: str) -> Path:
-        return self.base / "input" / "data" / name
+        return self.inputs / name
 
     def create(self, job: TrainingJob) -> None:
         """Folders and configuration files; inputs come later."""
         config = self.base / "input" / "config"
-        for folder in (config, self.model, self.output, self.base / "code", self.base / "checkpoints"):
+        for folder in (config, self.inputs, self.model, self.output, self.base / "code"):
             folder.mkdir(parents=True)
+        if where := checkpoint_folder(job.request):
+            (self.base / where).mkdir(parents=True)
         channels = job.request.get("InputDataConfig", [])
         for channel in channels:
-            self.channel(channel["ChannelName"]).mkdir(parents=True)
+            if input_mode(job.request, channel) != "Pipe":
+                self.channel(channel["ChannelName"]).mkdir(parents=True)
         _write(config / "hyperparameters.json", job.request.get("HyperParameters", {}))
         _write(
             config / "inputdataconfig.json",
@@ -73,9 +81,10 @@ def _holds_files(folder: Path) -> bool:
 
 def _channel_config(request: Wire, channel: Wire) -> dict[str, str]:
     source = channel["DataSource"]["S3DataSource"]
+    mode = input_mode(request, channel)
     config = {
-        "TrainingInputMode": channel.get("InputMode")
-        or request["AlgorithmSpecification"]["TrainingInputMode"],
+        # Programs that know File read FastFile without knowing; so the Developer Guide has it.
+        "TrainingInputMode": "File" if mode == "FastFile" else mode,
         "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
         "RecordWrapperType": channel.get("RecordWrapperType", "None"),
     }

@@ -15,6 +15,8 @@ class Limits:
     """Requests at one serving process; more would only wait longer than anyone does."""
     training_stop_grace_s: float = 120.0
     """Between SIGTERM and SIGKILL of a training job; documented."""
+    checkpoint_s: float = 1.0
+    """Between two looks for checkpoints that have changed."""
     metrics_s: float = 30.0
     """The regular expressions of a training job's metrics may take no longer."""
     model_bytes: int = 16 * 1024**3

@@ -54,7 +54,7 @@ class Phase(Enum):
     DOWNLOADING = ("InProgress", "Downloading", "Downloading input data")
     FETCHING = ("InProgress", "Downloading", "Downloading the training image")
     TRAINING = ("InProgress", "Training", "Training image download completed. Training in progress.")
-    RESTARTING = ("InProgress", "Restarting", "Restarting the training job from the beginning")
+    RESTARTING = ("InProgress", "Restarting", "Restarting the training job")
     UPLOADING = ("InProgress", "Uploading", "Uploading generated training model")
     COMPLETED = ("Completed", "Completed", "Training job completed")
     FAILED = ("Failed", "Failed", "Training job failed")

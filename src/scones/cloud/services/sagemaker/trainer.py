@@ -1,8 +1,8 @@
 """Runs training jobs: folder, inputs, process, outputs, outcome.
 
 Rows are the queue: a job that waits is a row in phase WAITING. After a crash every unfinished job
-is run again from the beginning as a new attempt, in a folder of its own; outputs go to the same
-keys, so a second upload changes nothing.
+is run again as a new attempt, in a folder of its own, which begins with the checkpoints that S3 has
+of the job; outputs go to the same keys, so a second upload changes nothing.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import orjson
 
 from scones.cloud.ports import Call, Clock, Faults, Spawn
+from scones.cloud.services.sagemaker.beside import Beside, prepare
 from scones.cloud.services.sagemaker.container import Containers, GuestError
 from scones.cloud.services.sagemaker.images import Images
 from scones.cloud.services.sagemaker.job_folder import JobFolder
@@ -25,7 +26,7 @@ from scones.cloud.services.sagemaker.outcome import failure_reason
 from scones.cloud.services.sagemaker.records import JOB_MOVES, Phase, TrainingJob, millis
 from scones.cloud.services.sagemaker.store import Store
 from scones.cloud.services.sagemaker.training import max_runtime_s, model_artifact
-from scones.cloud.services.sagemaker.transfer import TransferError, download_prefix, remove_tree, upload
+from scones.cloud.services.sagemaker.transfer import TransferError, remove_tree, upload
 from scones.cloud.services.sagemaker.wording import S3Uri, excerpt
 from scones.cloud.state.db import Database
 from scones.cloud.workers.process import Process
@@ -52,6 +53,7 @@ class _Run:
     deadline: float = float("inf")
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[Any] | None = None
+    beside: Beside = field(default_factory=lambda: Beside([], None))
 
 
 class Trainer:
@@ -173,10 +175,7 @@ class Trainer:
         run.deadline = self._clock.monotonic() + max_runtime_s(job)
         self._move(run, Phase.DOWNLOADING, started=self._now())
         self._faults.reach("sagemaker.training.downloading")
-        for channel in job.request.get("InputDataConfig", []):
-            uri = S3Uri.parse(channel["DataSource"]["S3DataSource"]["S3Uri"], "S3Uri")
-            folder = run.folder.channel(channel["ChannelName"])
-            await self._unless_stopped(run, download_prefix(self._call, uri, folder))
+        run.beside = await self._unless_stopped(run, prepare(self._call, job, run.folder))
         self._move(run, Phase.FETCHING)
 
     async def _execute(self, run: _Run, job: TrainingJob) -> tuple[int, str]:
@@ -192,7 +191,8 @@ class Trainer:
             )
             try:
                 process = await self._launch(run, job, log)
-                return await self._supervise(run, process), log.tail().rpartition("\n")[2]
+                code = await self._supervise(run, process, log)
+                return code, log.tail().rpartition("\n")[2]
             finally:
                 await log.close()
 
@@ -214,12 +214,21 @@ class Trainer:
         self._faults.reach("sagemaker.training.started")
         return process
 
-    async def _supervise(self, run: _Run, process: Process) -> int:
+    async def _supervise(self, run: _Run, process: Process, log: LogStream) -> int:
         """Wait for the process; where the job is to stop, end it in order and raise _StoppedError."""
+
+        def say(text: str) -> None:
+            log.line(text.encode())
+
+        beside = run.beside
+        ended = beside.during(process.wait(), every_s=self._limits.checkpoint_s, say=say)
         try:
-            return await self._unless_stopped(run, process.wait())
+            code = await self._unless_stopped(run, ended)
+            await beside.store_last(say)
+            return code
         except _StoppedError:
             await process.stop(grace_s=self._limits.training_stop_grace_s)
+            await beside.store_last(say)
             raise
         finally:
             process.kill()  # also on cancellation: nothing outlives its cloud

@@ -5,6 +5,13 @@ from collections.abc import Callable
 
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Call, Clock, Context, Wire
+from scones.cloud.services.sagemaker.channels import (
+    DataType,
+    check_channel,
+    checkpoint_folder,
+    data_type,
+    source_uri,
+)
 from scones.cloud.services.sagemaker.images import Images
 from scones.cloud.services.sagemaker.listing import list_rows
 from scones.cloud.services.sagemaker.records import Phase, TrainingJob, Transition, millis, moment
@@ -18,7 +25,6 @@ __all__ = ["Training", "job_description", "max_runtime_s", "model_artifact"]
 
 _UNSUPPORTED = (
     "EnableNetworkIsolation",
-    "CheckpointConfig",
     "DebugRuleConfigurations",
     "TensorBoardOutputConfig",
     "ExperimentConfig",
@@ -35,6 +41,7 @@ _ECHOED = (
     "HyperParameters",
     "RoleArn",
     "InputDataConfig",
+    "CheckpointConfig",
     "ResourceConfig",
     "VpcConfig",
     "DebugHookConfig",
@@ -143,17 +150,20 @@ class Training:
         if len(request.get("HyperParameters", {})) > _HYPERPARAMETERS:
             raise invalid(f"A training job takes at most {_HYPERPARAMETERS} hyperparameters.")
         check_environment(request.get("Environment", {}))
+        if checkpoint_folder(request):
+            S3Uri.parse(request["CheckpointConfig"]["S3Uri"], "CheckpointConfig.S3Uri")
         channels = [channel["ChannelName"] for channel in request.get("InputDataConfig", [])]
         for channel in channels:
             if channel in (".", "..") or channels.count(channel) > 1:
                 raise invalid(f'Channel names must be unique and name a folder, found "{channel}".')
+        for channel in request.get("InputDataConfig", []):
+            check_channel(request, channel)
 
     def _check_algorithm(self, algorithm: Wire) -> None:
         image = algorithm.get("TrainingImage")
         if not image:
             raise invalid("AlgorithmSpecification.TrainingImage is required by this cloud.")
         self._images.entry(image)
-        _check_mode(algorithm["TrainingInputMode"], "AlgorithmSpecification.TrainingInputMode")
         for member in ("ContainerEntrypoint", "ContainerArguments"):
             if algorithm.get(member):
                 raise invalid(f"AlgorithmSpecification.{member} is not supported by this cloud.")
@@ -165,8 +175,9 @@ class Training:
 
     async def _check_inputs(self, request: Wire) -> None:
         for channel in request.get("InputDataConfig", []):
-            uri = _channel_source(channel)
-            if not await any_object(self._call, uri):
+            uri = source_uri(channel)
+            exact = data_type(channel) is not DataType.PREFIX
+            if not await any_object(self._call, uri, exact=exact):
                 url = channel["DataSource"]["S3DataSource"]["S3Uri"]
                 raise invalid(
                     f'No S3 objects found under S3 URL "{url}" given in input data source. Please ensure'
@@ -174,26 +185,6 @@ class Training:
                     f' exist under that S3 prefix, and that the role "{request["RoleArn"]}" has'
                     f' "s3:ListBucket" permissions on bucket "{uri.bucket}".'
                 )
-
-
-def _channel_source(channel: Wire) -> S3Uri:
-    """The prefix a channel reads; raises ValidationException for what this cloud cannot feed."""
-    where = f'channel "{channel["ChannelName"]}"'
-    source = channel["DataSource"].get("S3DataSource")
-    if not source:
-        raise invalid(f"The data source of {where} must be an S3DataSource on this cloud.")
-    if source["S3DataType"] != "S3Prefix":
-        raise invalid(f"S3DataType {source['S3DataType']} of {where} is not supported by this cloud.")
-    _check_mode(channel.get("InputMode", "File"), f"InputMode of {where}")
-    for member in ("CompressionType", "RecordWrapperType"):
-        if channel.get(member, "None") != "None":
-            raise invalid(f"{member} of {where} must be None in File mode, found {channel[member]}.")
-    return S3Uri.parse(source["S3Uri"], f"S3Uri of {where}")
-
-
-def _check_mode(mode: str, member: str) -> None:
-    if mode == "Pipe":
-        raise invalid(f"{member} Pipe is not supported by this cloud; use File or FastFile.")
 
 
 def _check_resources(resources: Wire) -> None:

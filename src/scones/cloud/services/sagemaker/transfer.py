@@ -13,7 +13,9 @@ __all__ = [
     "TransferError",
     "any_object",
     "download",
+    "download_objects",
     "download_prefix",
+    "keys_under",
     "local_name",
     "remove_tree",
     "upload",
@@ -50,20 +52,33 @@ async def download(call: Call, uri: S3Uri, target: Path) -> None:
 
 async def download_prefix(call: Call, uri: S3Uri, folder: Path) -> int:
     """Everything under a prefix into a folder; returns how many files. Raises TransferError."""
+    return await download_objects(
+        call,
+        (
+            (S3Uri(uri.bucket, key), local_name(uri.key, key))
+            async for key in keys_under(call, uri)
+            if not key.endswith("/")  # a console's "folder": an object of no bytes
+        ),
+        folder,
+    )
+
+
+async def download_objects(call: Call, objects: AsyncIterator[tuple[S3Uri, str]], folder: Path) -> int:
+    """Objects into files of the given names below a folder; returns how many. Raises TransferError.
+
+    The names must be safe: see `local_name`.
+    """
     count = 0
-    key = ""
-    try:
-        async for key in _keys(call, uri):
-            if key.endswith("/"):
-                continue  # a console's "folder": an object of no bytes
-            await download(call, S3Uri(uri.bucket, key), folder / local_name(uri.key, key))
-            count += 1
-    except FileExistsError:
-        raise TransferError(f'the key "{key}" and another one would be the same file') from None
-    except OSError as error:
-        raise TransferError(f'the key "{key}" cannot be a file here: {error.strerror}') from error
-    except ServiceError as error:
-        raise TransferError(f"{uri}: {error.message}") from error
+    async for uri, name in objects:
+        try:
+            await download(call, uri, folder / name)
+        except FileExistsError:
+            raise TransferError(f'the key "{uri.key}" and another one would be the same file') from None
+        except OSError as error:
+            raise TransferError(f'the key "{uri.key}" cannot be a file here: {error.strerror}') from error
+        except ServiceError as error:
+            raise TransferError(f"{uri}: {error.message}") from error
+        count += 1
     return count
 
 
@@ -110,10 +125,14 @@ async def remove_tree(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _keys(call: Call, uri: S3Uri) -> AsyncIterator[str]:
+async def keys_under(call: Call, uri: S3Uri) -> AsyncIterator[str]:
+    """All keys that begin with a prefix. Raises TransferError."""
     request = {"Bucket": uri.bucket, "Prefix": uri.key}
     while True:
-        reply = await call("s3", "ListObjectsV2", request)
+        try:
+            reply = await call("s3", "ListObjectsV2", request)
+        except ServiceError as error:
+            raise TransferError(f"{uri}: {error.message}") from error
         for item in reply.get("Contents", ()):
             yield item["Key"]
         if not reply.get("IsTruncated"):
