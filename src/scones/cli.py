@@ -101,11 +101,26 @@ _CAPTURE = [
         "--capture-percent", type=click.IntRange(0, 100), help="Requests captured, in percent.  [40]"
     ),
 ]
+
+
+class _Threshold(click.ParamType[float | str]):
+    """A number from 0 to 1, or `auto`."""
+
+    name = "0..1|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        return "auto" if value == "auto" else click.FloatRange(0, 1).convert(value, param, ctx)
+
+
+_PRECISION = [
+    click.option("--precision", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+                 help="Rate at which accepted predictions must be right.  [0.99]"),
+]  # fmt: skip
 _THRESHOLD = [
-    click.option(
-        "--threshold", type=click.FloatRange(0, 1), help="Confidence to reach (SCONES_THRESHOLD).  [0.93]"
-    )
-]
+    click.option("--threshold", type=_Threshold(), help="Confidence to reach, or auto: what `scones"
+                 " threshold` proposes (SCONES_THRESHOLD).  [0.93]"),
+    *_PRECISION,
+]  # fmt: skip
 _REPORT = [
     click.option("--report", "report_dir", type=click.Path(path_type=Path, file_okay=False),
                  help="Folder of the report (SCONES_REPORT_DIR).  [report]"),
@@ -131,6 +146,7 @@ def _options(*groups: list[Any]) -> Callable[[Callable[..., None]], Callable[...
                 "keep_data",
                 "yes",
                 "gate",
+                "on",
                 *OWN_OPTIONS,
             )
             own = {name: options.pop(name) for name in names if name in options}
@@ -226,12 +242,38 @@ def deploy(work: _Workplace) -> None:
 
 
 @cli.command()
+@_options(_ENDPOINT, _PRECISION)
+@click.option("--on", multiple=True, metavar="held-out|test|FOLDER", help="Labelled pictures to judge by:"
+              " those held out from training, the test split, or a folder with a sub-folder per class."
+              " Repeatable.  [held-out]")  # fmt: skip
+def threshold(work: _Workplace, on: tuple[str, ...]) -> None:
+    """Propose the confidence from which on predictions are right at a wanted rate, and prove it.
+
+    The exit code is 1 if the labelled pictures cannot prove it.
+    """
+    from scones.workflow.threshold import hint, threshold, why_not
+
+    result = threshold(work.aws, work.terminal, on=on)
+    lines: dict[str, Any] = {"model": result.model, "judged by": ", ".join(result.sources)}
+    if result.threshold is None:
+        work.show(result, lines | {"threshold": f"none: {why_not(result)}", "what helps": hint(result)})
+        raise SystemExit(1)
+    claim = f"at least {_percent(result.precision)} right, at {100 * result.confidence:g} % confidence"
+    passing = (
+        f"{_percent(result.share)} ({result.accepted} of {result.labelled}, {result.wrong} of these wrong)"
+    )
+    lines |= {"threshold": f"{result.threshold:g}: {claim}", "passing": passing}
+    work.show(result, lines, "scones orchestrate --threshold auto")
+
+
+@cli.command()
 @_options(_ENDPOINT, _THRESHOLD)
 def orchestrate(work: _Workplace) -> None:
     """Publish the three functions and the state machine."""
     from scones.workflow.orchestrate import orchestrate
+    from scones.workflow.threshold import settle
 
-    result = orchestrate(work.aws, work.terminal)
+    result = orchestrate(settle(work.aws, work.terminal), work.terminal)
     lines = {
         "state machine": result.state_machine,
         "functions": ", ".join(result.functions),
@@ -361,12 +403,16 @@ def fan_out(work: _Workplace, prefix: str, concurrency: int, run_id: str | None)
 def evaluate(work: _Workplace) -> None:
     """Score the endpoint on the whole test split."""
     from scones.workflow.evaluate import evaluate
+    from scones.workflow.threshold import settle
 
-    result = evaluate(work.aws, work.terminal)
+    result = evaluate(settle(work.aws, work.terminal), work.terminal)
+    found = result.reliability
     lines = {
         "images": result.count,
         "accuracy": _percent(result.accuracy),
         "mean confidence": _percent(result.mean_confidence),
+        "calibration error": f"{found.error:.3f}, 95 % {found.interval[0]:.3f} to {found.interval[1]:.3f};"
+        f" faultless probabilities would show {found.faultless[0]:.3f}",
         f"reach {result.threshold:g}": _percent(result.coverage),
         "accuracy among these": _percent(result.accuracy_at_threshold),
     }
@@ -389,12 +435,13 @@ def monitor(work: _Workplace, since: str | None, wait: float) -> None:
     """Read the endpoint's captures back: a table and two figures."""
     from scones.workflow.monitor import await_delivery, moment, monitor
     from scones.workflow.report import write_figures
+    from scones.workflow.threshold import settle
 
     now = datetime.now(UTC)
     start = moment(since, now) if since else None
     if wait and not await_delivery(work.aws, now, work.terminal, longest_s=wait):
         work.terminal.say("nothing more was delivered")
-    result = monitor(work.aws, work.terminal, since=start)
+    result = monitor(settle(work.aws, work.terminal), work.terminal, since=start)
     paths = write_figures(result, work.settings.report_dir)
     if not work.json:
         for record in result.records:

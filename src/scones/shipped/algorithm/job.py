@@ -16,7 +16,7 @@ from .calibration import Calibration
 from .contract import ClientError, Layout
 from .data import Split
 from .export import export
-from .fit import Outcome, fit, logits
+from .fit import Outcome, crops, fit, logits
 from .hyperparameters import Hyperparameters
 from .logs import log
 from .machine import cores
@@ -69,6 +69,7 @@ class Job:
         record = self._record(outcome, made.keeper.describe(), device, data)
         shape = self.settings.image_shape
         card = artefact.describe(graph, shape, self.classes, asdict(found), record)
+        card["held_out"] = self._held_out(graph, aside)
         artefact.save(self.layout.model, graph, card)
         log.info("Saved %s and %s", artefact.GRAPH_FILE, artefact.CARD_FILE)
 
@@ -93,6 +94,14 @@ class Job:
             return calibration.TOO_FEW
         found = logits(network, aside.pictures, self.settings)
         return calibration.calibrate(found.numpy(), aside.labels)
+
+    def _held_out(self, graph: bytes, aside: Split) -> dict[str, list[Any]]:
+        """What the graph says of the pictures kept aside: exactly what an endpoint would say."""
+        shape = self.settings.image_shape
+        if not aside.pictures:
+            return {"confidence": [], "right": []}
+        model = artefact.Model(artefact.open_session(graph), shape, self.classes)
+        return calibration.told(model.probabilities(crops(aside.pictures, shape, None)), aside.labels)
 
     def _log_parameters(self, shown: dict[str, object], device: torch.device) -> None:
         settings = self.settings
