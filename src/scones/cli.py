@@ -121,6 +121,11 @@ _THRESHOLD = [
                  " threshold` proposes (SCONES_THRESHOLD).  [0.93]"),
     *_PRECISION,
 ]  # fmt: skip
+_NOVELTY = [
+    click.option("--novelty-limit", type=float, metavar="NUMBER",
+                 help="Novelty above which a picture is out of distribution, inf for none"
+                 " (SCONES_NOVELTY_LIMIT).  [1]"),
+]  # fmt: skip
 _REPORT = [
     click.option("--report", "report_dir", type=click.Path(path_type=Path, file_okay=False),
                  help="Folder of the report (SCONES_REPORT_DIR).  [report]"),
@@ -267,7 +272,7 @@ def threshold(work: _Workplace, on: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@_options(_ENDPOINT, _THRESHOLD)
+@_options(_ENDPOINT, _THRESHOLD, _NOVELTY)
 def orchestrate(work: _Workplace) -> None:
     """Publish the three functions and the state machine."""
     from scones.workflow.orchestrate import orchestrate
@@ -279,6 +284,7 @@ def orchestrate(work: _Workplace) -> None:
         "functions": ", ".join(result.functions),
         "failures go to": result.topic,
         "threshold": result.threshold,
+        "novelty limit": result.novelty_limit or "none",
         "changed": ", ".join(result.changed) or "nothing",
     }
     work.show(result, lines, "scones execute --sample 10")
@@ -326,7 +332,8 @@ def execute(
 ) -> None:
     """Send images through the state machine.
 
-    The exit code is 1 if any execution broke; an image of low confidence breaks nothing.
+    The exit code is 1 if any execution broke; refusing an image (low confidence, out of distribution) is no
+    breakage.
     """
     from scones.workflow.execute import choose, execute
     from scones.workflow.run import new_run_id
@@ -357,7 +364,10 @@ def _show_executions(work: _Workplace, result: "Execute") -> None:
         for execution in result.executions:
             what = execution.keys[0] if len(execution.keys) == 1 else f"{len(execution.keys)} images"
             click.echo(f"{what}\t{execution.verdict}\t{' > '.join(execution.states)}\t{outcome(execution)}")
-    counts = f"{result.passed} passed, {result.low_confidence} of low confidence, {result.broken} broken"
+    counts = (
+        f"{result.passed} passed, {result.low_confidence} of low confidence,"
+        f" {result.out_of_distribution} out of distribution, {result.broken} broken"
+    )
     work.show(result, {"executions": counts}, "scones evaluate")
 
 
@@ -399,7 +409,7 @@ def fan_out(work: _Workplace, prefix: str, concurrency: int, run_id: str | None)
 
 
 @cli.command()
-@_options(_ENDPOINT, _THRESHOLD)
+@_options(_ENDPOINT, _THRESHOLD, _NOVELTY)
 def evaluate(work: _Workplace) -> None:
     """Score the endpoint on the whole test split."""
     from scones.workflow.evaluate import evaluate
@@ -416,6 +426,10 @@ def evaluate(work: _Workplace) -> None:
         f"reach {result.threshold:g}": _percent(result.coverage),
         "accuracy among these": _percent(result.accuracy_at_threshold),
     }
+    if result.novel is not None:
+        lines["out of distribution"] = (
+            f"{result.novel}, {result.novel_and_sure} of them at or above the threshold"
+        )
     for true, row in zip(result.classes, result.confusion, strict=True):
         counts = zip(result.classes, row, strict=True)
         lines[f"true {true}"] = ", ".join(f"{count} called {name}" for name, count in counts)
@@ -427,7 +441,7 @@ def evaluate(work: _Workplace) -> None:
 
 
 @cli.command()
-@_options(_ENDPOINT, _THRESHOLD, _REPORT)
+@_options(_ENDPOINT, _THRESHOLD, _NOVELTY, _REPORT)
 @click.option("--since", metavar="TIME", help="2026-01-31T12:00 (UTC), or how long ago: 15m, 2h, 1d.  [ever]")
 @click.option("--wait", type=click.FloatRange(min=0), default=0, metavar="SECONDS",
               help="Wait at most so long for what was captured until now.")  # fmt: skip
@@ -455,13 +469,15 @@ def monitor(work: _Workplace, since: str | None, wait: float) -> None:
         "mean confidence": _percent(result.mean_confidence),
         "figures": ", ".join(str(path) for path in paths),
     }
+    if result.novel is not None:
+        lines["out of distribution"] = str(result.novel)
     if result.unusable:
         lines["unusable lines"] = str(result.unusable)
     work.show(result, lines)
 
 
 @cli.command()
-@_options(_DATA, _TRAINING, _ENDPOINT, _CAPTURE, _THRESHOLD, _SEED, _REPORT)
+@_options(_DATA, _TRAINING, _ENDPOINT, _CAPTURE, _THRESHOLD, _NOVELTY, _SEED, _REPORT)
 @click.option("--sample", type=click.IntRange(min=1), help="Images sent through the state machine.  [40]")
 @click.option("--capture-wait", "capture_wait_s", type=click.FloatRange(min=0), metavar="SECONDS",
               help="Longest wait for captures (SCONES_CAPTURE_WAIT).  [75, on AWS 180]")  # fmt: skip

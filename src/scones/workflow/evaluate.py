@@ -1,6 +1,7 @@
 """The whole test split through the endpoint, scored against its labels."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from scones.workflow import store
 from scones.workflow.aws import Aws, code, message, missing
+from scones.workflow.captures import novelty
 from scones.workflow.errors import WorkflowError
 from scones.workflow.parallel import each
 from scones.workflow.progress import Progress
@@ -28,6 +30,8 @@ class Answer:
     key: str
     label: int
     scores: tuple[float, ...]
+    novelty: float | None = None
+    """How unlike the training pictures the endpoint finds it; None where it does not say."""
 
     @property
     def predicted(self) -> int:
@@ -54,6 +58,11 @@ class Evaluate:
     """Share of the pictures at or above the threshold."""
     accuracy_at_threshold: float | None
     """Accuracy of these; None when there are none."""
+    novelty_limit: float
+    novel: int | None
+    """Pictures more novel than the limit; None where the endpoint does not say."""
+    novel_and_sure: int | None
+    """Of these, the ones at or above the threshold: only the limit refuses them."""
     reliability: Reliability
     """Whether the confidences mean what they say."""
     mistakes: list[dict[str, Any]]
@@ -72,6 +81,7 @@ def evaluate(aws: Aws, progress: Progress) -> Evaluate:
         tuple(store.need(aws, store.MANIFEST)["classes"]),
         endpoint=aws.settings.endpoint_name,
         threshold=aws.settings.threshold,
+        novelty_limit=aws.settings.novelty_limit,
         seconds=time.monotonic() - started,
     )
 
@@ -103,7 +113,8 @@ def ask(
 
     def one(key: str) -> Answer:
         reply = runtime.invoke_endpoint(EndpointName=endpoint, ContentType="image/png", Body=picture(key))
-        return Answer(key, labels[key], _scores(reply["Body"].read(), len(classes), endpoint))
+        scores = _scores(reply["Body"].read(), len(classes), endpoint)
+        return Answer(key, labels[key], scores, novelty([reply.get("CustomAttributes", "")]))
 
     try:
         with progress.bar(what, len(labels)) as advance:
@@ -113,9 +124,17 @@ def ask(
 
 
 def score(
-    answers: Sequence[Answer], classes: tuple[str, ...], *, endpoint: str, threshold: float, seconds: float
+    answers: Sequence[Answer],
+    classes: tuple[str, ...],
+    *,
+    endpoint: str,
+    threshold: float,
+    novelty_limit: float = math.inf,
+    seconds: float,
 ) -> Evaluate:
     """The figures behind the answers. Pure but for the date."""
+    scored = any(answer.novelty is not None for answer in answers)
+    novel = [answer for answer in answers if answer.novelty is not None and answer.novelty > novelty_limit]
     confusion = [[0] * len(classes) for _ in classes]
     for answer in answers:
         confusion[answer.label][answer.predicted] += 1
@@ -135,6 +154,9 @@ def score(
         mean_confidence=sum(answer.confidence for answer in answers) / len(answers),
         threshold=threshold,
         coverage=len(sure) / len(answers),
+        novelty_limit=novelty_limit,
+        novel=len(novel) if scored else None,
+        novel_and_sure=sum(answer.confidence >= threshold for answer in novel) if scored else None,
         accuracy_at_threshold=sure_and_right / len(sure) if sure else None,
         reliability=reliability(
             [answer.confidence for answer in answers],

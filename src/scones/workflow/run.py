@@ -110,6 +110,7 @@ def run(aws: Aws, progress: Progress) -> Run:
         executions={
             "passed": executed.passed,
             "low confidence": executed.low_confidence,
+            "out of distribution": executed.out_of_distribution,
             "broken": executed.broken,
         },
         captured=monitored.captured,
@@ -129,6 +130,7 @@ def _current(aws: Aws, data: Etl, progress: Progress) -> dict[str, Any]:
         "sample": settings.sample,
         "seed": settings.seed,
         "threshold": ["auto", settings.precision] if settings.threshold_proposed else settings.threshold,
+        "novelty_limit": str(settings.novelty_limit),
         "endpoint": settings.endpoint_name,
         "hyperparameters": dict(settings.hyperparameters),
     }

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from . import artefact, calibration, contract, plan
+from . import artefact, calibration, contract, novelty, plan
 from .calibration import Calibration
 from .contract import ClientError, Layout
 from .data import Split
@@ -56,11 +56,14 @@ class Job:
         log.info("Storing the final model: %s.", made.keeper.describe())
         found = self._calibrate(made.calibrate, outcome.network, aside)
         log.info("Calibration: temperature %.3f; %s.", found.temperature, found.method)
+        odd = novelty.learn(train.pictures, self.settings.image_shape, mean, spread, self.seed)
+        log.info("Novelty: %s.", "scored" if odd else "not scored, the pictures are too few or too small")
         graph = export(
             outcome.network,
             found.temperature,
             trained_on.pictures[:SAMPLES],
             self.settings.image_shape,
+            novelty=odd,
         )
         data = {
             "train": {"pictures": len(train.pictures), "sha256": train.sha256},
@@ -68,7 +71,7 @@ class Job:
         }
         record = self._record(outcome, made.keeper.describe(), device, data)
         shape = self.settings.image_shape
-        card = artefact.describe(graph, shape, self.classes, asdict(found), record)
+        card = artefact.describe(graph, shape, self.classes, asdict(found), record, odd is not None)
         card["held_out"] = self._held_out(graph, aside)
         artefact.save(self.layout.model, graph, card)
         log.info("Saved %s and %s", artefact.GRAPH_FILE, artefact.CARD_FILE)
