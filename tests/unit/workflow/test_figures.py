@@ -89,6 +89,10 @@ def test_scores_of_answers() -> None:
     assert (found.coverage, found.accuracy_at_threshold) == (0.5, 0.5)
     assert [mistake["key"] for mistake in found.mistakes] == ["b", "d"]
     assert score(answers, CLASSES, endpoint="e", threshold=1, seconds=1).accuracy_at_threshold is None
+    assert found.novel is None
+    scored = [replace(answer, novelty=float(place)) for place, answer in enumerate(answers)]
+    found = score(scored, CLASSES, endpoint="e", threshold=0.93, novelty_limit=0.5, seconds=1)
+    assert (found.novel, found.novel_and_sure) == (3, 1)
 
 
 def results(*, drawn: bool = False) -> Results:
