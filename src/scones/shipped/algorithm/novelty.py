@@ -10,7 +10,6 @@ Detection with Outlier Exposure", 2019, give the ideas).
 """
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 import torch
@@ -105,13 +104,12 @@ class Novelty(nn.Module):
 
     middle: Tensor
     scale: Tensor
-    by_tones: Tensor
-    by_all: Tensor
+    spun: Tensor
+    blocks: Tensor
     apart: Tensor
     centres: Tensor
-    reaches: Tensor
+    weights: Tensor
     zero: Tensor
-    unit: Tensor
 
     def __init__(self, statistics: Statistics, found: NDArray[np.float64], odd: NDArray[np.float64]) -> None:
         """found, odd: (N, S) statistics of training pictures, whole and taken apart."""
@@ -119,46 +117,47 @@ class Novelty(nn.Module):
         self.statistics = statistics
         middle, scale = found.mean(axis=0), found.std(axis=0) + 1e-3
         whole, parts = (found - middle) / scale, (odd - middle) / scale
+        count, tones = whole.shape[1], statistics.tones
+        spun, blocks, apart = (
+            np.zeros((count, tones + count)),
+            np.zeros((tones + count, 3)),
+            np.zeros((count, 3)),
+        )
+        spun[:tones, :tones], spun[:, tones:] = _whitening(whole[:, :tones]), _whitening(whole)
+        blocks[:tones, 0] = blocks[tones:, 1] = 1.0
+        apart[:, 2] = _direction(whole.clip(-BOUND, BOUND), parts.clip(-BOUND, BOUND))
+        told = (whole @ spun) ** 2 @ blocks + whole.clip(-BOUND, BOUND) @ apart
+        centres = np.median(told, axis=0)
+        reaches = np.quantile(told, ACCEPTED, axis=0) - centres + 1e-6
         for name, value in {
             "middle": middle,
             "scale": scale,
-            "by_tones": _whitening(whole[:, : statistics.tones]),
-            "by_all": _whitening(whole),
-            "apart": _direction(whole.clip(-BOUND, BOUND), parts.clip(-BOUND, BOUND)),
-            "centres": np.zeros(3),
-            "reaches": np.ones(3),
+            "spun": spun,
+            "blocks": blocks / reaches,
+            "apart": apart / reaches,
+            "centres": centres / reaches,
+            "weights": np.ones(3),
             "zero": np.zeros(()),
-            "unit": np.ones(()),
         }.items():
             self.register_buffer(name, torch.tensor(value, dtype=torch.float32))
-        told = self._parts(torch.tensor(found, dtype=torch.float32)).numpy()
-        self._set("centres", np.median(told, axis=0))
-        self._set("reaches", np.quantile(told, ACCEPTED, axis=0) - np.median(told, axis=0) + 1e-6)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        parts = (self._parts(self.statistics(pixels)) - self.centres) / self.reaches
-        return (_added(parts) - self.zero) / self.unit
+        return self.score(self.statistics(pixels))
 
-    def _parts(self, found: Tensor) -> Tensor:
+    def score(self, found: Tensor) -> Tensor:
+        """(N,) scores. found: (N, S) statistics."""
         whole = (found - self.middle) / self.scale
-        tones = whole[:, : self.statistics.tones] @ self.by_tones
-        distances = [tones.square().sum(1), (whole @ self.by_all).square().sum(1)]
-        return torch.stack([*distances, whole.clamp(-BOUND, BOUND) @ self.apart], 1)
-
-    @torch.no_grad()
-    def raw(self, found: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N,) scores before their scale is set. found: (N, S) statistics."""
-        parts = (self._parts(torch.tensor(found, dtype=torch.float32)) - self.centres) / self.reaches
-        return _added(parts).numpy().astype(np.float64)
+        turned = whole @ self.spun
+        parts = (turned * turned) @ self.blocks + whole.clamp(-BOUND, BOUND) @ self.apart - self.centres
+        # A part that finds nothing odd cannot make up for one that does.
+        return parts.clamp(-1.0, FARTHEST) @ self.weights - self.zero
 
     def settle(self, scores: NDArray[np.float64]) -> None:
-        """Fix what 0 and 1 mean. scores: raw ones of pictures not learnt from."""
-        middle = np.median(scores)
-        self._set("zero", np.asarray(middle))
-        self._set("unit", np.asarray(np.quantile(scores, ACCEPTED) - middle + 1e-6))
-
-    def _set(self, name: str, value: NDArray[np.float64]) -> None:
-        cast(Tensor, getattr(self, name)).copy_(torch.tensor(value, dtype=torch.float32))
+        """Fix what 0 and 1 mean. scores: those that pictures not learnt from got before."""
+        middle = float(np.median(scores))
+        unit = float(np.quantile(scores, ACCEPTED)) - middle + 1e-6
+        self.weights /= unit
+        self.zero += middle / unit
 
 
 @torch.no_grad()
@@ -167,8 +166,8 @@ def learn(
 ) -> Novelty | None:
     """Learn from training pictures; None where they are too few or too small.
 
-    shape: of the network's input, to which pictures are cut. mean, spread: (C,) of the training pixels.
-    seed: for taking pictures apart and leaving them out.
+    shape: of the network's input, to which pictures are cut. mean, spread: (C,) of the training
+    pixels. seed: for taking pictures apart and leaving them out.
     """
     if min(shape[1:]) < SMALLEST or len(pictures) < LEAST:
         return None
@@ -190,7 +189,7 @@ def learn(
     for number in range(FOLDS):
         inside = fold != number
         part = Novelty(statistics, found[inside], np.concatenate(odd[:, inside]))
-        scores[~inside] = part.raw(found[~inside])
+        scores[~inside] = part.score(torch.tensor(found[~inside], dtype=torch.float32)).numpy()
     made = Novelty(statistics, found, np.concatenate(odd))
     made.settle(scores)
     return made
@@ -271,11 +270,6 @@ def _covariance(centred: NDArray[np.float64]) -> NDArray[np.float64]:
     found = centred.T @ centred / len(centred)
     result: NDArray[np.float64] = (1 - SHRINKAGE) * found + SHRINKAGE * np.diag(np.diag(found))
     return result + 1e-3 * np.eye(len(found))  # statistics that never vary stay harmless
-
-
-def _added(parts: Tensor) -> Tensor:
-    """(N,): a part that finds nothing odd cannot make up for one that does."""
-    return parts.clamp(-1.0, FARTHEST).sum(1)
 
 
 def _measured(statistics: Statistics, small: NDArray[np.float32]) -> NDArray[np.float64]:
