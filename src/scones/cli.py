@@ -385,7 +385,8 @@ def _show_executions(work: _Workplace, result: "Execute") -> None:
 def fan_out(work: _Workplace, prefix: str, concurrency: int, run_id: str | None) -> None:
     """Send every image under a prefix through the workflow, by one distributed Map.
 
-    The exit code is 1 if the map run or any image broke; an image of low confidence breaks nothing.
+    The exit code is 1 if the map run or any image broke; refusing an image (low confidence, out of
+    distribution) is no breakage.
     """
     from scones.workflow.fan_out import fan_out
     from scones.workflow.run import new_run_id
@@ -397,7 +398,8 @@ def fan_out(work: _Workplace, prefix: str, concurrency: int, run_id: str | None)
     lines = {
         "execution": f"{result.execution} ({result.status})",
         "map run": result.map_run,
-        "images": f"{result.passed:,} passed, {result.low_confidence:,} of low confidence, {broken:,} broken",
+        "images": f"{result.passed:,} passed, {result.low_confidence:,} of low confidence,"
+        f" {result.out_of_distribution:,} out of distribution, {broken:,} broken",
         "results": result.manifest,
     }
     lines |= {f"  {error}": f"{count:,} images" for error, count in result.broken.items()}
