@@ -21,6 +21,7 @@ from scones.workflow.errors import WorkflowError
 from scones.workflow.etl import etl
 from scones.workflow.evaluate import Evaluate, evaluate
 from scones.workflow.execute import LOW_CONFIDENCE, OUT_OF_DISTRIBUTION, execute
+from scones.workflow.fan_out import fan_out
 from scones.workflow.frames import Frame, png
 from scones.workflow.held_out import record_of, served_model
 from scones.workflow.monitor import await_delivery, monitor
@@ -176,6 +177,15 @@ def test_a_confident_blank_frame_ends_with_an_error_of_its_own(served: Aws, eval
     (many,) = execute(work, [BLANK, familiar], uuid4().hex, QUIET, fan_out=True).executions
     assert [item["s3_key"] for item in many.output["passed"]] == [familiar]
     assert [item["error"] for item in many.output["failed"]] == [OUT_OF_DISTRIBUTION]
+
+
+def test_a_fan_out_counts_what_is_out_of_distribution(served: Aws, evaluated: Evaluate) -> None:
+    work = Aws(replace(served.settings, threshold=0.0))
+    orchestrate(work, QUIET)
+    found = fan_out(work, QUIET, prefix="test/", concurrency=4, name=uuid4().hex)
+    assert evaluated.novel is not None
+    assert (found.out_of_distribution, found.low_confidence, found.broken) == (evaluated.novel + 1, 0, {})
+    assert found.passed == evaluated.count - evaluated.novel
 
 
 def test_low_confidence_comes_first_and_no_limit_lets_everything_confident_pass(served: Aws) -> None:

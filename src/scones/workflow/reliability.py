@@ -50,25 +50,26 @@ def reliability(confidences: Sequence[float], right: Sequence[bool], bins: int =
     """confidences: of the predicted classes, 0 to 1; at least one."""
     heights, correct = np.asarray(confidences, float), np.asarray(right, float)
     place = np.minimum((heights * bins).astype(np.int64), bins - 1)
-    random = np.random.default_rng(0)
-    drawn = random.integers(0, len(heights), (_ROUNDS, len(heights)))
-    drawn_errors = _errors(place[drawn], heights[drawn], correct[drawn], bins)
-    luck = (random.random((_ROUNDS, len(heights))) < heights).astype(float)
-    everywhere = np.broadcast_to(place, luck.shape)
-    faultless = _errors(everywhere, np.broadcast_to(heights, luck.shape), luck, bins)
-    low, high = np.quantile(drawn_errors, (_OUTSIDE, 1 - _OUTSIDE)).tolist()
+    random, count = np.random.default_rng(0), len(heights)
+    gaps = heights - correct
+    drawn = [
+        _error(place[chosen], gaps[chosen])
+        for chosen in (random.integers(0, count, count) for _ in range(_ROUNDS))
+    ]
+    faultless = [_error(place, heights - (random.random(count) < heights)) for _ in range(_ROUNDS)]
+    low, high = np.quantile(drawn, (_OUTSIDE, 1 - _OUTSIDE)).tolist()
     return Reliability(
-        error=float(_errors(place[None], heights[None], correct[None], bins)[0]),
+        error=_error(place, gaps),
         interval=(low, high),
-        faultless=(float(faultless.mean()), float(np.quantile(faultless, 0.95))),
-        count=len(heights),
+        faultless=(float(np.mean(faultless)), float(np.quantile(faultless, 0.95))),
+        count=count,
         bins=[
             Bin(
-                b / bins,
-                (b + 1) / bins,
-                int(here.sum()),
-                float(heights[here].mean()),
-                float(correct[here].mean()),
+                low=b / bins,
+                high=(b + 1) / bins,
+                count=int(here.sum()),
+                confidence=float(heights[here].mean()),
+                accuracy=float(correct[here].mean()),
             )
             for b in range(bins)
             if (here := place == b).any()
@@ -76,10 +77,6 @@ def reliability(confidences: Sequence[float], right: Sequence[bool], bins: int =
     )
 
 
-def _errors(
-    place: "NDArray[np.int64]", heights: "NDArray[np.float64]", correct: "NDArray[np.float64]", bins: int
-) -> "NDArray[np.float64]":
-    """One error for each row. place, heights, correct: (rows, answers)."""
-    gaps = heights - correct
-    sums = [np.abs(np.where(place == b, gaps, 0.0).sum(axis=1)) for b in range(bins)]
-    return np.asarray(np.sum(sums, axis=0) / heights.shape[1])
+def _error(place: "NDArray[np.int64]", gaps: "NDArray[np.float64]") -> float:
+    """place: (N,) bins. gaps: (N,) confidence less 1 or 0 for right and wrong."""
+    return float(np.abs(np.bincount(place, gaps)).sum() / len(gaps))
