@@ -30,7 +30,7 @@ ACCEPTED = 0.95  # share of such pictures that score at most 1
 
 FAINTEST = 1e-3  # squared share of the pixels' spread, below which an edge is none
 GRID = 4  # cells each way, for the layout
-LEVELS = 3  # halvings at which edges are measured
+LEVELS = 2  # sizes at which edges are measured, each half of the one before
 SHRINKAGE = 0.05  # of covariances towards their diagonal
 FARTHEST = 1_000.0  # where a part of the score ends: beyond, nothing is told apart
 BOUND = 4.0  # standard deviations, where the linear part stops counting
@@ -39,8 +39,8 @@ BOUND = 4.0  # standard deviations, where the linear part stops counting
 class Statistics(nn.Module):
     """(N, C, H, W) float32 pixels from 0 to 255 to (N, tones + layout) float32.
 
-    Filters of 2 x 2 pixels answer with brightness, two colour differences, and edges in each; at halved
-    sizes with edges alone. Kept of their answers are means and mean squares: over the picture (tones), and
+    Filters of 2 x 2 pixels answer with brightness, two colour differences, and edges in each; at half
+    the size with edges alone. Kept of their answers are means and mean squares: over the picture (tones), and
     of brightness and its edges cell by cell (layout). The steps are few, for every picture takes them.
     """
 
@@ -57,7 +57,7 @@ class Statistics(nn.Module):
         # A filter's answers are one row and one column fewer than the pixels.
         self.cell, self.stride = (high - 1, wide - 1), (high, wide)
         self.values = 1 if channels == 1 else 3
-        self.tones = 2 * self.values + LEVELS * (self.values + 1) + 1  # the first so many statistics
+        self.tones = 2 * self.values + LEVELS * (self.values + 1)  # the first so many statistics
         filters = _filters(channels) / spread.cpu().view(1, -1, 1, 1)
         self.register_buffer("first", filters)
         self.register_buffer("later", filters[self.values :])
@@ -74,26 +74,19 @@ class Statistics(nn.Module):
         """The statistics of pictures that are reduced already."""
         answers = functional.conv2d(pixels, self.first, self.offset)
         squares = answers * answers
-        fourth = squares[:, :1] * squares[:, :1]
-        cells = functional.avg_pool2d(torch.cat([answers, squares, fourth], 1), self.cell, self.stride)
-        over = functional.adaptive_avg_pool2d(cells, 1).flatten(1)
         count = self.values
-        filters = self.first.shape[0]
-        means, second = over[:, :count], over[:, filters : filters + count]
+        cells = functional.avg_pool2d(torch.cat([answers[:, :count], squares], 1), self.cell, self.stride)
+        over = functional.adaptive_avg_pool2d(cells, 1).flatten(1)
+        means, second = over[:, :count], over[:, count : 2 * count]
         variances = (second - means * means).clamp(min=0.0)
-        edges = [over[:, filters + count : -1]]
+        edges = [over[:, 2 * count :]]
         for _ in range(1, LEVELS):
             pixels = functional.avg_pool2d(pixels, 2)
             answers = functional.conv2d(pixels, self.later)
             edges.append(functional.adaptive_avg_pool2d(answers * answers, 1).flatten(1))
-        positive = [
-            variances,
-            *edges,
-            over[:, -1:],
-            cells[:, filters + count : filters + count + 2].flatten(1),
-        ]
-        brightness = cells[:, 0].flatten(1)
-        return torch.cat([means, torch.log(torch.cat(positive, 1) + FAINTEST), brightness], 1)
+        brightness, placed = cells[:, 0].flatten(1), cells[:, 2 * count : 2 * count + 2].flatten(1)
+        positive = torch.cat([variances, *edges, placed], 1)
+        return torch.cat([means, torch.log(positive + FAINTEST), brightness], 1)
 
 
 class Novelty(nn.Module):
