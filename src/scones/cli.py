@@ -100,11 +100,31 @@ _CAPTURE = [
         "--capture-percent", type=click.IntRange(0, 100), help="Requests captured, in percent.  [40]"
     ),
 ]
+
+
+class _Threshold(click.ParamType[float | str]):
+    """A number from 0 to 1, or `auto`."""
+
+    name = "0..1|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        return "auto" if value == "auto" else click.FloatRange(0, 1).convert(value, param, ctx)
+
+
+_PRECISION = [
+    click.option("--precision", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+                 help="Rate at which accepted predictions must be right.  [0.99]"),
+]  # fmt: skip
 _THRESHOLD = [
-    click.option(
-        "--threshold", type=click.FloatRange(0, 1), help="Confidence to reach (SCONES_THRESHOLD).  [0.93]"
-    )
-]
+    click.option("--threshold", type=_Threshold(), help="Confidence to reach, or auto: what `scones"
+                 " threshold` proposes (SCONES_THRESHOLD).  [0.93]"),
+    *_PRECISION,
+]  # fmt: skip
+_NOVELTY = [
+    click.option("--novelty-limit", type=float, metavar="NUMBER",
+                 help="Novelty above which a picture is out of distribution, inf for none"
+                 " (SCONES_NOVELTY_LIMIT).  [1]"),
+]  # fmt: skip
 _REPORT = [
     click.option("--report", "report_dir", type=click.Path(path_type=Path, file_okay=False),
                  help="Folder of the report (SCONES_REPORT_DIR).  [report]"),
@@ -130,6 +150,7 @@ def _options(*groups: list[Any]) -> Callable[[Callable[..., None]], Callable[...
                 "keep_data",
                 "yes",
                 "gate",
+                "on",
                 *cli_look.OWN_OPTIONS,
                 *cli_transform.OWN_OPTIONS,
             )
@@ -226,17 +247,44 @@ def deploy(work: _Workplace) -> None:
 
 
 @cli.command()
-@_options(_ENDPOINT, _THRESHOLD)
+@_options(_ENDPOINT, _PRECISION)
+@click.option("--on", multiple=True, metavar="held-out|test|FOLDER", help="Labelled pictures to judge by:"
+              " those held out from training, the test split, or a folder with a sub-folder per class."
+              " Repeatable.  [held-out]")  # fmt: skip
+def threshold(work: _Workplace, on: tuple[str, ...]) -> None:
+    """Propose the confidence from which on predictions are right at a wanted rate, and prove it.
+
+    The exit code is 1 if the labelled pictures cannot prove it.
+    """
+    from scones.workflow.threshold import hint, threshold, why_not
+
+    result = threshold(work.aws, work.terminal, on=on)
+    lines: dict[str, Any] = {"model": result.model, "judged by": ", ".join(result.sources)}
+    if result.threshold is None:
+        work.show(result, lines | {"threshold": f"none: {why_not(result)}", "what helps": hint(result)})
+        raise SystemExit(1)
+    claim = f"at least {_percent(result.precision)} right, at {100 * result.confidence:g} % confidence"
+    passing = (
+        f"{_percent(result.share)} ({result.accepted} of {result.labelled}, {result.wrong} of these wrong)"
+    )
+    lines |= {"threshold": f"{result.threshold:g}: {claim}", "passing": passing}
+    work.show(result, lines, "scones orchestrate --threshold auto")
+
+
+@cli.command()
+@_options(_ENDPOINT, _THRESHOLD, _NOVELTY)
 def orchestrate(work: _Workplace) -> None:
     """Publish the three functions and the state machine."""
     from scones.workflow.orchestrate import orchestrate
+    from scones.workflow.threshold import settle
 
-    result = orchestrate(work.aws, work.terminal)
+    result = orchestrate(settle(work.aws, work.terminal), work.terminal)
     lines = {
         "state machine": result.state_machine,
         "functions": ", ".join(result.functions),
         "failures go to": result.topic,
         "threshold": result.threshold,
+        "novelty limit": result.novelty_limit or "none",
         "changed": ", ".join(result.changed) or "nothing",
     }
     work.show(result, lines, "scones execute --sample 10")
@@ -284,7 +332,8 @@ def execute(
 ) -> None:
     """Send images through the state machine.
 
-    The exit code is 1 if any execution broke; an image of low confidence breaks nothing.
+    The exit code is 1 if any execution broke; refusing an image (low confidence, out of distribution) is no
+    breakage.
     """
     from scones.workflow.execute import choose, execute
     from scones.workflow.run import new_run_id
@@ -315,7 +364,10 @@ def _show_executions(work: _Workplace, result: "Execute") -> None:
         for execution in result.executions:
             what = execution.keys[0] if len(execution.keys) == 1 else f"{len(execution.keys)} images"
             click.echo(f"{what}\t{execution.verdict}\t{' > '.join(execution.states)}\t{outcome(execution)}")
-    counts = f"{result.passed} passed, {result.low_confidence} of low confidence, {result.broken} broken"
+    counts = (
+        f"{result.passed} passed, {result.low_confidence} of low confidence,"
+        f" {result.out_of_distribution} out of distribution, {result.broken} broken"
+    )
     work.show(result, {"executions": counts}, "scones evaluate")
 
 
@@ -333,7 +385,8 @@ def _show_executions(work: _Workplace, result: "Execute") -> None:
 def fan_out(work: _Workplace, prefix: str, concurrency: int, run_id: str | None) -> None:
     """Send every image under a prefix through the workflow, by one distributed Map.
 
-    The exit code is 1 if the map run or any image broke; an image of low confidence breaks nothing.
+    The exit code is 1 if the map run or any image broke; refusing an image (low confidence, out of
+    distribution) is no breakage.
     """
     from scones.workflow.fan_out import fan_out
     from scones.workflow.run import new_run_id
@@ -345,7 +398,8 @@ def fan_out(work: _Workplace, prefix: str, concurrency: int, run_id: str | None)
     lines = {
         "execution": f"{result.execution} ({result.status})",
         "map run": result.map_run,
-        "images": f"{result.passed:,} passed, {result.low_confidence:,} of low confidence, {broken:,} broken",
+        "images": f"{result.passed:,} passed, {result.low_confidence:,} of low confidence,"
+        f" {result.out_of_distribution:,} out of distribution, {broken:,} broken",
         "results": result.manifest,
     }
     lines |= {f"  {error}": f"{count:,} images" for error, count in result.broken.items()}
@@ -357,19 +411,27 @@ def fan_out(work: _Workplace, prefix: str, concurrency: int, run_id: str | None)
 
 
 @cli.command()
-@_options(_ENDPOINT, _THRESHOLD)
+@_options(_ENDPOINT, _THRESHOLD, _NOVELTY)
 def evaluate(work: _Workplace) -> None:
     """Score the endpoint on the whole test split."""
     from scones.workflow.evaluate import evaluate
+    from scones.workflow.threshold import settle
 
-    result = evaluate(work.aws, work.terminal)
+    result = evaluate(settle(work.aws, work.terminal), work.terminal)
+    found = result.reliability
     lines = {
         "images": result.count,
         "accuracy": _percent(result.accuracy),
         "mean confidence": _percent(result.mean_confidence),
+        "calibration error": f"{found.error:.3f}, 95 % {found.interval[0]:.3f} to {found.interval[1]:.3f};"
+        f" faultless probabilities would show {found.faultless[0]:.3f}",
         f"reach {result.threshold:g}": _percent(result.coverage),
         "accuracy among these": _percent(result.accuracy_at_threshold),
     }
+    if result.novel is not None:
+        lines["out of distribution"] = (
+            f"{result.novel}, {result.novel_and_sure} of them at or above the threshold"
+        )
     for true, row in zip(result.classes, result.confusion, strict=True):
         counts = zip(result.classes, row, strict=True)
         lines[f"true {true}"] = ", ".join(f"{count} called {name}" for name, count in counts)
@@ -384,7 +446,7 @@ cli_transform.register(cli, _options, _THRESHOLD)
 
 
 @cli.command()
-@_options(_ENDPOINT, _THRESHOLD, _REPORT)
+@_options(_ENDPOINT, _THRESHOLD, _NOVELTY, _REPORT)
 @click.option("--since", metavar="TIME", help="2026-01-31T12:00 (UTC), or how long ago: 15m, 2h, 1d.  [ever]")
 @click.option("--wait", type=click.FloatRange(min=0), default=0, metavar="SECONDS",
               help="Wait at most so long for what was captured until now.")  # fmt: skip
@@ -392,12 +454,13 @@ def monitor(work: _Workplace, since: str | None, wait: float) -> None:
     """Read the endpoint's captures back: a table and two figures."""
     from scones.workflow.monitor import await_delivery, moment, monitor
     from scones.workflow.report import write_figures
+    from scones.workflow.threshold import settle
 
     now = datetime.now(UTC)
     start = moment(since, now) if since else None
     if wait and not await_delivery(work.aws, now, work.terminal, longest_s=wait):
         work.terminal.say("nothing more was delivered")
-    result = monitor(work.aws, work.terminal, since=start)
+    result = monitor(settle(work.aws, work.terminal), work.terminal, since=start)
     paths = write_figures(result, work.settings.report_dir)
     if not work.json:
         for record in result.records:
@@ -411,13 +474,15 @@ def monitor(work: _Workplace, since: str | None, wait: float) -> None:
         "mean confidence": _percent(result.mean_confidence),
         "figures": ", ".join(str(path) for path in paths),
     }
+    if result.novel is not None:
+        lines["out of distribution"] = str(result.novel)
     if result.unusable:
         lines["unusable lines"] = str(result.unusable)
     work.show(result, lines)
 
 
 @cli.command()
-@_options(_DATA, _TRAINING, _ENDPOINT, _CAPTURE, _THRESHOLD, _SEED, _REPORT)
+@_options(_DATA, _TRAINING, _ENDPOINT, _CAPTURE, _THRESHOLD, _NOVELTY, _SEED, _REPORT)
 @click.option("--sample", type=click.IntRange(min=1), help="Images sent through the state machine.  [40]")
 @click.option("--capture-wait", "capture_wait_s", type=click.FloatRange(min=0), metavar="SECONDS",
               help="Longest wait for captures (SCONES_CAPTURE_WAIT).  [75, on AWS 180]")  # fmt: skip

@@ -64,8 +64,9 @@ def assert_whole(scones: CommandLine, result: dict[str, Any]) -> None:
 def assert_each_key_ran_once(scones: CommandLine, result: dict[str, Any]) -> None:
     """Runs that ended before a later one began have their executions too; look at each run's own."""
     states = scones.client("stepfunctions")
-    machine = result["executions"]["state_machine"]
-    pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine)
+    machines = {machine["name"]: machine for machine in states.list_state_machines()["stateMachines"]}
+    machine = machines["scones-image-classification"]
+    pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine["stateMachineArn"])
     executions = [execution for page in pages for execution in page["executions"]]
     assert {execution["status"] for execution in executions} <= {"SUCCEEDED", "FAILED"}
     mine = [

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["Captures", "Record", "parse"]
+__all__ = ["Captures", "Record", "novelty", "parse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Record:
     content_type: str = ""
     """Of the request."""
     inference_id: str = ""
+    novelty: float | None = None
+    """How unlike the training pictures the endpoint found it; None where it did not say."""
 
     @property
     def confidence(self) -> float:
@@ -78,9 +80,23 @@ def _record(line: str) -> Record | None:
             scores=scores,
             content_type=str(source.get("observedContentType", "")),
             inference_id=str(event.get("inferenceId", "")),
+            novelty=novelty(event.get("customAttributes") or ()),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def novelty(attributes: Iterable[Any]) -> float | None:
+    """The number in `novelty=0.412`, among attributes between commas; None where there is none."""
+    for attribute in ",".join(str(text) for text in attributes).split(","):
+        name, _, value = attribute.strip().partition("=")
+        if name == "novelty":
+            try:
+                found = float(value)
+            except ValueError:
+                return None
+            return found if math.isfinite(found) else None
+    return None
 
 
 def _scores(output: dict[str, Any]) -> tuple[float, ...]:

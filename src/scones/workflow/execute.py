@@ -20,6 +20,7 @@ from scones.workflow.progress import Progress
 
 __all__ = [
     "LOW_CONFIDENCE",
+    "OUT_OF_DISTRIBUTION",
     "Execute",
     "Execution",
     "Show",
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 LOW_CONFIDENCE = "THRESHOLD_CONFIDENCE_NOT_MET"
+OUT_OF_DISTRIBUTION = "OUT_OF_DISTRIBUTION"
+
+_REFUSALS = {LOW_CONFIDENCE: "low confidence", OUT_OF_DISTRIBUTION: "out of distribution"}
 
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9_-]+")
 _HISTORY_PAGE = 1000
@@ -59,12 +63,12 @@ class Execution:
 
     @property
     def verdict(self) -> str:
-        """passed, low confidence, or broken; empty while it runs."""
+        """passed, low confidence, out of distribution, or broken; empty while it runs."""
         if not self.ended:
             return ""
         if self.status == "SUCCEEDED":
             return "passed"
-        return "low confidence" if self.error == LOW_CONFIDENCE else "broken"
+        return _REFUSALS.get(self.error, "broken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ class Execute:
     low_confidence: int
     broken: int
     executions: list[Execution] = field(repr=False)
+    out_of_distribution: int = 0
 
 
 Show = Callable[[Sequence[Execution]], None]
@@ -140,6 +145,7 @@ def execute(
         state_machine=arn,
         passed=verdicts.count("passed"),
         low_confidence=verdicts.count("low confidence"),
+        out_of_distribution=verdicts.count("out of distribution"),
         broken=verdicts.count("broken"),
         executions=executions,
     )

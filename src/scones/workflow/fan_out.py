@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from scones.workflow.aws import Aws, missing
 from scones.workflow.errors import WorkflowError
-from scones.workflow.execute import LOW_CONFIDENCE
+from scones.workflow.execute import LOW_CONFIDENCE, OUT_OF_DISTRIBUTION
 from scones.workflow.orchestrate import FAN_OUT
 from scones.workflow.progress import Progress
 
@@ -36,6 +36,7 @@ class FanOut:
     """The S3 URI of the results' manifest; empty where none was written."""
     error: str
     cause: str
+    out_of_distribution: int = 0
 
 
 def fan_out(aws: Aws, progress: Progress, *, prefix: str, concurrency: int, name: str) -> FanOut:
@@ -65,6 +66,7 @@ def fan_out(aws: Aws, progress: Progress, *, prefix: str, concurrency: int, name
         images=counts.get("total", 0),
         passed=counts.get("succeeded", 0),
         low_confidence=errors.pop(LOW_CONFIDENCE, 0),
+        out_of_distribution=errors.pop(OUT_OF_DISTRIBUTION, 0),
         broken=dict(sorted(errors.items())),
         manifest=f"s3://{output['Bucket']}/{output['Key']}" if output else "",
         error=reply.get("error", ""),

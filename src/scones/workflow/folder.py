@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from scones.workflow.errors import WorkflowError
 from scones.workflow.frames import Dataset, Frame, row, unique
 
-__all__ = ["read"]
+__all__ = ["read", "read_all"]
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 _TEST_SHARE = 6  # one picture in six tests, as in CIFAR-100
@@ -32,6 +32,11 @@ def read(folder: Path, classes: Sequence[str] = ()) -> Dataset:
         halves = [_divide(_pictures(folder / name)) for name in chosen]
         splits = [[half[0] for half in halves], [half[1] for half in halves]]
     return Dataset(classes=chosen, train=_frame(splits[0]), test=_frame(splits[1]), source=str(folder))
+
+
+def read_all(folder: Path, classes: Sequence[str]) -> Frame:
+    """CLASS/* of all the classes, undivided. Raises WorkflowError as `read` does."""
+    return _frame([_pictures(folder / name) for name in classes])
 
 
 def _pictures(folder: Path) -> list[Path]:

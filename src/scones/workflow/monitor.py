@@ -36,6 +36,8 @@ class Monitor:
     at_or_above: int
     mean_confidence: float | None
     records: list[Record] = field(repr=False)
+    novel: int | None = None
+    """Inferences more novel than the limit; None where none says."""
 
 
 def moment(text: str, now: datetime) -> datetime:
@@ -70,6 +72,7 @@ def monitor(aws: Aws, progress: Progress, *, since: datetime | None = None) -> M
 def _summary(aws: Aws, since: datetime | None, files: int, found: Captures, records: list[Record]) -> Monitor:
     threshold = aws.settings.threshold
     count = len(records)
+    novelties = [record.novelty for record in records if record.novelty is not None]
     return Monitor(
         endpoint=aws.settings.endpoint_name,
         classes=_classes(aws, records),
@@ -79,6 +82,7 @@ def _summary(aws: Aws, since: datetime | None, files: int, found: Captures, reco
         unusable=found.unusable,
         threshold=threshold,
         at_or_above=sum(record.confidence >= threshold for record in records),
+        novel=sum(novelty > aws.settings.novelty_limit for novelty in novelties) if novelties else None,
         mean_confidence=sum(record.confidence for record in records) / count if count else None,
         records=records,
     )

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -47,6 +48,8 @@ class Orchestrate:
     functions: dict[str, str]
     topic: str
     threshold: float
+    novelty_limit: float | None
+    """None: no limit."""
     changed: tuple[str, ...]
 
 
@@ -67,8 +70,10 @@ def orchestrate(aws: Aws, progress: Progress) -> Orchestrate:
         text = definition(arns, topic, "fan_out.asl.json")
         fan_out = put_machine(aws, FAN_OUT, text, machine_role, changed)
         advance()
+    settings = aws.settings
+    limit = settings.novelty_limit if math.isfinite(settings.novelty_limit) else None
     progress.say(f"published {', '.join(changed)}" if changed else "everything was already published")
-    return Orchestrate(machine, fan_out, arns, topic, aws.settings.threshold, tuple(changed))
+    return Orchestrate(machine, fan_out, arns, topic, settings.threshold, limit, tuple(changed))
 
 
 def definition(functions: dict[str, str], topic: str, file: str = "state_machine.asl.json") -> str:
@@ -86,7 +91,10 @@ def _environment(aws: Aws, name: str) -> dict[str, str]:
     if name == "scones-classify":
         return {"ENDPOINT_NAME": aws.settings.endpoint_name}
     if name == "scones-filter":
-        return {"THRESHOLD": str(aws.settings.threshold)}
+        limit = aws.settings.novelty_limit
+        return {"THRESHOLD": str(aws.settings.threshold)} | (
+            {"NOVELTY_LIMIT": str(limit)} if math.isfinite(limit) else {}
+        )
     return {}
 
 

@@ -11,9 +11,11 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from scones.workflow.bound import lower_bound
 from scones.workflow.captures import Record
+from scones.workflow.reliability import Reliability
 
-__all__ = ["confusion", "png", "recent_inferences", "scores_over_time", "spread"]
+__all__ = ["confusion", "png", "recent_inferences", "reliability", "scores_over_time", "spread"]
 
 _PASS, _FAIL, _LINE = "#2166ac", "#b2182b", "#1a7f37"
 _CLASSES = ("#2166ac", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#e6ab02", "#a6761d")
@@ -87,6 +89,56 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure
             colour = "white" if count > middle else "black"
             axes.text(predicted, true, str(count), ha="center", va="center", color=colour, fontsize=13)
     return figure
+
+
+def reliability(found: Reliability, lowest: float) -> Figure:
+    """Accuracy over confidence, bin by bin, with 95 % intervals; below, how many answers each bin holds.
+
+    lowest: confidence that a picture can have at the least, one over the number of classes.
+    """
+    figure = Figure(figsize=(5.4, 5.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(2, 1, height_ratios=(4, 1))
+    axes: Any = figure.add_subplot(grid[0])
+    below: Any = figure.add_subplot(grid[1], sharex=axes)
+    axes.plot([0, 1], [0, 1], color=_LINE, linestyle="--", linewidth=1.2, label="probabilities that hold")
+    places = [bin.confidence for bin in found.bins]
+    heights = [bin.accuracy for bin in found.bins]
+    bounds = [_interval(round(bin.accuracy * bin.count), bin.count) for bin in found.bins]
+    reach = [
+        [height - low for height, (low, _) in zip(heights, bounds, strict=True)],
+        [high - height for height, (_, high) in zip(heights, bounds, strict=True)],
+    ]
+    axes.errorbar(
+        places, heights, yerr=reach, fmt="o", color=_PASS, capsize=3, label="accuracy, 95 % interval"
+    )
+    start = min(lowest, *(bin.low for bin in found.bins))
+    axes.set_xlim(start - 0.02, 1.02)
+    axes.set_ylim(min([start, *(low for low, _ in bounds)]) - 0.03, 1.03)
+    axes.set_ylabel("accuracy")
+    axes.legend(loc="upper left", frameon=False, fontsize=9)
+    axes.tick_params(labelbottom=False)
+    low, high = found.interval
+    figure.suptitle("Reliability, test split", fontsize=13)
+    axes.set_title(f"expected calibration error {found.error:.3f} ({low:.3f} to {high:.3f})", fontsize=10)
+    counts = [bin.count for bin in found.bins]
+    below.bar(
+        [bin.low for bin in found.bins],
+        counts,
+        width=[0.96 * (bin.high - bin.low) for bin in found.bins],
+        align="edge",
+        color="#b0bccb",
+    )
+    below.set_ylabel("pictures")
+    below.set_xlabel("confidence")
+    for one in (axes, below):
+        one.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _interval(right: int, count: int) -> tuple[float, float]:
+    """95 %, after Clopper and Pearson."""
+    return lower_bound(count, count - right, 0.975), 1 - lower_bound(count, right, 0.975)
 
 
 def png(figure: Figure, dpi: int = 130) -> bytes:

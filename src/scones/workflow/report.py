@@ -19,6 +19,7 @@ from scones.workflow.etl import Etl
 from scones.workflow.evaluate import Evaluate
 from scones.workflow.execute import Execute
 from scones.workflow.monitor import Monitor
+from scones.workflow.threshold import Threshold, why_not
 from scones.workflow.train import Train
 
 __all__ = ["Results", "as_json", "html", "write", "write_figures"]
@@ -27,6 +28,7 @@ _FIGURES = {
     "recent_inferences": "Observed recent inferences",
     "scores_over_time": "Prediction scores over time",
     "confusion": "Confusion matrix",
+    "reliability": "Reliability diagram",
 }
 
 
@@ -45,6 +47,8 @@ class Results:
     """Step -> how long it took."""
     pictures: Mapping[str, bytes]
     """Key -> PNG bytes of the pictures that the page shows."""
+    proposal: Threshold | None = None
+    """What a threshold can promise for this model; None where there are no held-out pictures to tell."""
 
 
 def write(results: Results, folder: Path) -> Path:
@@ -53,6 +57,7 @@ def write(results: Results, folder: Path) -> Path:
         "recent_inferences": plots.recent_inferences(results.monitor.records, results.monitor.threshold),
         "scores_over_time": plots.scores_over_time(results.monitor.records, results.monitor.classes),
         "confusion": plots.confusion(results.evaluate.confusion, results.evaluate.classes),
+        "reliability": plots.reliability(results.evaluate.reliability, 1 / len(results.evaluate.classes)),
     }
     images = {name: plots.png(figure) for name, figure in figures.items()}
     documents = {
@@ -62,6 +67,7 @@ def write(results: Results, folder: Path) -> Path:
         "executions": results.execute,
         "evaluation": results.evaluate,
         "captures": results.monitor,
+        "threshold": results.proposal,
     }
     page = folder / "report.html"
     contents = {f"{name}.png": content for name, content in images.items()}
@@ -119,6 +125,9 @@ def html(results: Results, images: Mapping[str, bytes]) -> str:
     return environment.from_string(template).render(
         results=results,
         evaluation=evaluation,
+        reliability=evaluation.reliability,
+        proposal=results.proposal,
+        why_not=why_not,
         figures=[(name, title, images[name]) for name, title in _FIGURES.items()],
         mistakes=[mistake for mistake in evaluation.mistakes if mistake["key"] in results.pictures],
         executions=results.execute.executions,

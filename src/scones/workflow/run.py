@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from scones.workflow import store
 from scones.workflow.aws import Aws
 from scones.workflow.deploy import deploy
+from scones.workflow.errors import WorkflowError
 from scones.workflow.etl import Etl, etl
 from scones.workflow.evaluate import Evaluate, evaluate
 from scones.workflow.execute import choose, execute
@@ -21,6 +22,7 @@ from scones.workflow.monitor import Monitor, await_delivery, monitor
 from scones.workflow.orchestrate import orchestrate
 from scones.workflow.progress import Progress
 from scones.workflow.report import Results, write
+from scones.workflow.threshold import Threshold, current, settle
 from scones.workflow.train import train
 
 __all__ = ["Run", "new_run_id", "run"]
@@ -75,6 +77,8 @@ def run(aws: Aws, progress: Progress) -> Run:
     run_id, started = current["run_id"], datetime.fromisoformat(current["started"])
     trained = steps.do("train", lambda: train(aws, progress))
     deployed = steps.do("deploy", lambda: deploy(aws, progress))
+    if settings.threshold_proposed:
+        aws = steps.do("threshold", lambda: settle(aws, progress))
     steps.do("orchestrate", lambda: orchestrate(aws, progress))
     executed = steps.do("execute", lambda: execute(aws, current["keys"], run_id, progress))
     evaluated = steps.do("evaluate", lambda: evaluate(aws, progress))
@@ -89,6 +93,7 @@ def run(aws: Aws, progress: Progress) -> Run:
         monitor=monitored,
         seconds=steps.seconds,
         pictures=_pictures(aws, evaluated),
+        proposal=_proposal(aws, progress),
     )
     page = write(results, settings.report_dir)
     summary = Run(
@@ -105,6 +110,7 @@ def run(aws: Aws, progress: Progress) -> Run:
         executions={
             "passed": executed.passed,
             "low confidence": executed.low_confidence,
+            "out of distribution": executed.out_of_distribution,
             "broken": executed.broken,
         },
         captured=monitored.captured,
@@ -123,7 +129,8 @@ def _current(aws: Aws, data: Etl, progress: Progress) -> dict[str, Any]:
         "digest": data.digest,
         "sample": settings.sample,
         "seed": settings.seed,
-        "threshold": settings.threshold,
+        "threshold": ["auto", settings.precision] if settings.threshold_proposed else settings.threshold,
+        "novelty_limit": str(settings.novelty_limit),
         "endpoint": settings.endpoint_name,
         "hyperparameters": dict(settings.hyperparameters),
     }
@@ -155,6 +162,15 @@ def _monitor(aws: Aws, started: datetime, evaluated: Evaluate, progress: Progres
                 "`scones monitor` shows them later"
             )
     return monitor(aws, progress, since=started)
+
+
+def _proposal(aws: Aws, progress: Progress) -> Threshold | None:
+    """What a threshold could promise; None for a model that says nothing of held-out pictures."""
+    try:
+        return current(aws, progress)
+    except WorkflowError as error:
+        progress.detail(error.message)
+        return None
 
 
 def _pictures(aws: Aws, evaluated: Evaluate) -> dict[str, bytes]:

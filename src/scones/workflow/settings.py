@@ -1,5 +1,6 @@
 """The workflow's settings: built once, flag over environment over default; the environment's one reader."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -54,6 +55,13 @@ class Settings:
     """Share of the endpoint's requests that are captured, 0 to 100."""
     threshold: float = 0.93
     """Confidence that a picture must reach, 0 to 1."""
+    threshold_proposed: bool = False
+    """Take the threshold that `scones threshold` proposes for the model being served instead."""
+    precision: float | None = None
+    """Rate at which accepted predictions are to be right; None: 0.99, or whatever was proposed before."""
+    novelty_limit: float = 1.0
+    """Novelty above which a confidently classified picture is refused; the endpoint scores one in twenty of
+    the training pictures higher than 1. Infinite: none is refused."""
     report_dir: Path = Path("report")
     """Folder of the report."""
     sample: int = 40
@@ -71,6 +79,10 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
             raise WorkflowError(f"the threshold must lie between 0 and 1, not {self.threshold}")
+        if self.precision is not None and not 0 < self.precision < 1:
+            raise WorkflowError(f"the precision must lie above 0 and below 1, not {self.precision}")
+        if math.isnan(self.novelty_limit):
+            raise WorkflowError("the limit of novelty must be a number, inf for none")
         if not 0 <= self.capture_percent <= 100:
             raise WorkflowError(f"the capture share must lie between 0 and 100 %, not {self.capture_percent}")
         if len(set(self.classes)) != len(self.classes):
@@ -110,6 +122,9 @@ class Settings:
             if flags.get("endpoint_url"):
                 raise WorkflowError("--aws and --endpoint-url exclude each other")
             chosen["endpoint_url"] = None
+        if chosen.get("threshold") == "auto":
+            del chosen["threshold"]
+            chosen["threshold_proposed"] = True
         chosen["data_given"] = "data" in chosen
         chosen["keyed"] = bool(environment.get("AWS_ACCESS_KEY_ID") or chosen.get("profile"))
         known = {entry.name for entry in fields(cls)}
@@ -127,11 +142,16 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         "data": environment.get("SCONES_DATA") or None,
         "bucket": environment.get("SCONES_BUCKET") or None,
         "classes": parse_classes(classes) if classes else None,
-        "threshold": _number("SCONES_THRESHOLD", environment),
+        "threshold": _threshold(environment.get("SCONES_THRESHOLD"), "SCONES_THRESHOLD"),
+        "novelty_limit": _number("SCONES_NOVELTY_LIMIT", environment),
         "capture_wait_s": _number("SCONES_CAPTURE_WAIT", environment),
         "cache_dir": Path(cache) if cache else None,
         "report_dir": Path(report) if report else None,
     }
+
+
+def _threshold(text: str | None, name: str) -> float | str | None:
+    return "auto" if text == "auto" else _number(name, {name: text or ""})
 
 
 def _number(name: str, environment: Mapping[str, str]) -> float | None:

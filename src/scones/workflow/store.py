@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from scones.workflow.aws import Aws, missing
 from scones.workflow.errors import WorkflowError
 
-__all__ = ["CURRENT_RUN", "DEPLOYED", "MANIFEST", "TRAINED", "get", "need", "put"]
+__all__ = ["CURRENT_RUN", "DEPLOYED", "MANIFEST", "PROPOSED", "TRAINED", "get", "need", "put"]
 
 MANIFEST = "manifest.json"
 """Written last by `etl`: what lies under train/ and test/."""
@@ -16,6 +16,8 @@ TRAINED = "runs/trained.json"
 """Written last by `train`: the job and its model."""
 DEPLOYED = "runs/deployed.json"
 """Written last by `deploy`: the endpoint and what it serves."""
+PROPOSED = "runs/threshold.json"
+"""Written last by `threshold`: the threshold it proposes, and for which model."""
 CURRENT_RUN = "runs/current.json"
 """The run in progress, or the last one."""
 
@@ -23,6 +25,7 @@ _MAKER = {
     MANIFEST: "scones etl",
     TRAINED: "scones train",
     DEPLOYED: "scones deploy",
+    PROPOSED: "scones threshold",
     CURRENT_RUN: "scones run",
 }
 

@@ -107,7 +107,12 @@ def execution_table(executions: Sequence[Execution], rows: int | None = ROWS) ->
         table.add_column(column, overflow="fold")
     begun = [execution for execution in executions if execution.status != "WAITING"]
     for execution in begun if rows is None else begun[-rows:]:
-        colour = {"passed": "green", "": "cyan", "low confidence": "yellow"}.get(execution.verdict, "red")
+        colour = {
+            "passed": "green",
+            "": "cyan",
+            "low confidence": "yellow",
+            "out of distribution": "yellow",
+        }.get(execution.verdict, "red")
         image = execution.keys[0] if len(execution.keys) == 1 else f"{len(execution.keys)} images"
         states = " > ".join(execution.states)
         table.add_row(
@@ -124,7 +129,7 @@ def outcome(execution: Execution) -> str:
     if isinstance(output, dict) and isinstance(output.get("inferences"), list):
         return ", ".join(f"{score:.4f}" for score in output["inferences"])
     if isinstance(output, dict) and {"passed", "failed"} <= output.keys():
-        return f"{len(output['passed'])} passed, {len(output['failed'])} of low confidence"
+        return f"{len(output['passed'])} passed, {len(output['failed'])} refused"
     return "" if output is None else str(output)
 
 

@@ -26,6 +26,8 @@ class Means:
         pixels = input_feed["image"]
         assert pixels.shape == (1, 3, 32, 24)
         assert pixels.dtype == np.uint8
+        if output_names == ["probabilities", "novelty"]:
+            return [pixels.mean(axis=(2, 3))[:, :2].astype(np.float32) / 255, np.array([1.23456], np.float32)]
         return [pixels.mean(axis=(2, 3))[:, :2].astype(np.float32) / np.float32(255)]
 
 
@@ -68,6 +70,24 @@ def test_one_picture_gives_a_bare_list(kind: str) -> None:
     status, content_type, body = ask(body=picture(), content_type=kind)
     assert (status, content_type) == (200, "application/json")
     assert body == b"[1.0, 0.20000000298023224]"
+
+
+def test_the_novelty_travels_in_a_header_and_the_body_stays() -> None:
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": picture()}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/invocations", "method": "POST", "headers": []}
+    for scores in (True, False):
+        asyncio.run(Service(Model(Means(), (3, 32, 24), ["a", "b"], scores), LIMIT)(scope, receive, send))
+    told, untold = dict(sent[0]["headers"]), dict(sent[2]["headers"])
+    assert told[b"x-amzn-sagemaker-custom-attributes"] == b"novelty=1.235"
+    assert b"x-amzn-sagemaker-custom-attributes" not in untold
+    assert sent[1]["body"] == sent[3]["body"] == b"[1.0, 0.20000000298023224]"
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P"])

@@ -39,13 +39,15 @@ class Bucket:
 class Runtime:
     """Stands where boto3's SageMaker runtime client would."""
 
-    def __init__(self, answer: bytes) -> None:
+    def __init__(self, answer: bytes, attributes: str | None = None) -> None:
         self.answer = answer
+        self.attributes = attributes
         self.asked: dict[str, Any] = {}
 
     def invoke_endpoint(self, **request: Any) -> dict[str, Any]:
         self.asked = request
-        return {"Body": io.BytesIO(self.answer)}
+        told = {} if self.attributes is None else {"CustomAttributes": self.attributes}
+        return {"Body": io.BytesIO(self.answer)} | told
 
 
 def serialize(event: Any, **objects: bytes) -> Any:
@@ -85,6 +87,26 @@ def test_classify_sends_the_picture_and_returns_numbers(monkeypatch: pytest.Monk
     assert result == event | {"inferences": [0.25, 0.75]}
 
 
+@pytest.mark.parametrize(
+    ("attributes", "novelty"),
+    [
+        ("novelty=0.412", 0.412),
+        ("trace=a, novelty=-0.1", -0.1),
+        ("novelty=", None),
+        ("novelty=nan", None),
+        ("x", None),
+    ],
+)
+def test_classify_puts_the_novelty_into_the_event_where_the_endpoint_tells_it(
+    attributes: str, novelty: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load("classify")
+    module.runtime = lambda: Runtime(b"[0.25, 0.75]", attributes)  # type: ignore[attr-defined]
+    monkeypatch.setenv("ENDPOINT_NAME", "the-endpoint")
+    event = {"image_data": base64.b64encode(PICTURE).decode(), "novelty": 99}
+    assert module.lambda_handler(event, None).get("novelty") == novelty
+
+
 @pytest.mark.parametrize("text", ["", None, 7, "no base64!"])
 def test_classify_refuses_an_event_without_a_picture(text: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     module = load("classify")
@@ -102,6 +124,23 @@ def test_filter_passes_the_event_of_a_confident_classification(
     monkeypatch.setenv("THRESHOLD", "0.93")
     event = {"inferences": scores, "s3_key": "k"}
     assert load("filter").lambda_handler(event, None) == event
+
+
+def test_filter_refuses_a_confident_picture_that_is_too_novel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THRESHOLD", "0.93")
+    monkeypatch.setenv("NOVELTY_LIMIT", "1.0")
+    handler = load("filter").lambda_handler
+    with pytest.raises(Exception, match=r"the novelty 1\.5 is above the limit 1") as caught:
+        handler({"inferences": [0.99, 0.01], "novelty": 1.5}, None)
+    assert type(caught.value).__name__ == "OUT_OF_DISTRIBUTION"
+    with pytest.raises(Exception, match="below the threshold") as caught:
+        handler({"inferences": [0.6, 0.4], "novelty": 1.5}, None)
+    assert type(caught.value).__name__ == "THRESHOLD_CONFIDENCE_NOT_MET"
+    for passing in ({"novelty": 1.0}, {}, {"novelty": None}):
+        event = {"inferences": [0.99, 0.01]} | passing
+        assert handler(event, None) == event
+    monkeypatch.setenv("NOVELTY_LIMIT", "")
+    assert handler({"inferences": [0.99, 0.01], "novelty": 1.5}, None)["novelty"] == 1.5
 
 
 def test_filter_names_scores_and_threshold(monkeypatch: pytest.MonkeyPatch) -> None:

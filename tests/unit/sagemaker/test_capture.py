@@ -120,6 +120,9 @@ def test_ids_and_attributes_of_the_caller_are_kept() -> None:
     line = capture_record(plan(), exchange(inference_id="i-1", custom_attributes="a=b"), "id", TIME)
     metadata = json.loads(line)["eventMetadata"]
     assert (metadata["inferenceId"], metadata["customAttributes"]) == ("i-1", ["a=b"])
+    both = exchange(custom_attributes="a=b", answered_attributes="c=d")
+    metadata = json.loads(capture_record(plan(), both, "id", TIME))["eventMetadata"]
+    assert metadata["customAttributes"] == ["a=b", "c=d"]
 
 
 def test_a_switched_off_config_captures_nothing() -> None:

@@ -44,6 +44,20 @@ def test_a_record_holds_time_scores_and_label() -> None:
 
 
 @pytest.mark.parametrize(
+    ("attributes", "novelty"),
+    [
+        (["trace=1", "novelty=0.5"], 0.5),
+        (["a,novelty=-2"], -2.0),
+        (["novelty=x"], None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_the_novelty_is_read_from_the_attributes(attributes: Any, novelty: float | None) -> None:
+    assert parse([line(customAttributes=attributes)]).records[0].novelty == novelty
+
+
+@pytest.mark.parametrize(
     ("output", "encoding"),
     [
         ("[0.5,0.5]", "JSON"),

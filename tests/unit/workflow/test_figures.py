@@ -16,8 +16,10 @@ from scones.workflow.evaluate import Answer, score
 from scones.workflow.execute import Execute, Execution
 from scones.workflow.frames import png
 from scones.workflow.monitor import Monitor
+from scones.workflow.reliability import reliability
 from scones.workflow.report import Results, write
 from scones.workflow.source import DRAWN_BANNER
+from scones.workflow.threshold import Threshold
 from scones.workflow.train import Train
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -87,6 +89,10 @@ def test_scores_of_answers() -> None:
     assert (found.coverage, found.accuracy_at_threshold) == (0.5, 0.5)
     assert [mistake["key"] for mistake in found.mistakes] == ["b", "d"]
     assert score(answers, CLASSES, endpoint="e", threshold=1, seconds=1).accuracy_at_threshold is None
+    assert found.novel is None
+    scored = [replace(answer, novelty=float(place)) for place, answer in enumerate(answers)]
+    found = score(scored, CLASSES, endpoint="e", threshold=0.93, novelty_limit=0.5, seconds=1)
+    assert (found.novel, found.novel_and_sure) == (3, 1)
 
 
 def results(*, drawn: bool = False) -> Results:
@@ -115,12 +121,12 @@ def test_the_report_is_one_page_with_everything_in_it(tmp_path: Path) -> None:
     for expected in ("run-1", "job-1", "endpoint-1", "THRESHOLD_CONFIDENCE_NOT_MET", "too low", "50.0 %"):
         assert expected in text
     assert not re.search(r'(src|href)="(?!data:)', text), "nothing is loaded from elsewhere"
-    assert text.count("data:image/png;base64,") == 4
+    assert text.count("data:image/png;base64,") == 5
     assert "&lt;b&gt;.png" in text, "names are escaped"
     assert "<b>.png" not in text
     assert 'class="banner"' not in text
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
-        *("report.html", "recent_inferences.png", "scores_over_time.png", "confusion.png"),
+        *("report.html", "recent_inferences.png", "scores_over_time.png", "confusion.png", "reliability.png"),
         *(
             "run.json",
             "training.json",
@@ -128,8 +134,34 @@ def test_the_report_is_one_page_with_everything_in_it(tmp_path: Path) -> None:
             "executions.json",
             "evaluation.json",
             "captures.json",
+            "threshold.json",
         ),
     }
+
+
+def test_the_report_says_what_a_threshold_can_promise(tmp_path: Path) -> None:
+    proven = Threshold(
+        "e", "m", 0.95, 0.95, True, 0.87, ["the test split"], 200, 90, 1, 0.45, None, 0.985
+    )  # fmt: skip
+    text = write(replace(results(), proposal=proven), tmp_path).read_text()
+    assert "From 0.87 on, at least 95.0 %" in text
+    assert "45.0 % of them pass (90, 1 of these wrong)" in text
+    assert "the test split" in text
+    without = replace(
+        proven, proven=False, threshold=None, share=None, accepted=0, precision=0.99, needed=600
+    )
+    text = write(replace(results(), proposal=without), tmp_path).read_text()
+    assert "200 labelled pictures cannot prove a precision of 0.99" in text
+    assert "About 600 labelled pictures would do" in text
+
+
+def test_the_reliability_diagram_has_a_point_for_each_bin_with_answers() -> None:
+    found = reliability([0.55, 0.58, 0.97, 0.99], [True, False, True, True])
+    above, below = plots.reliability(found, 0.5).axes
+    (points, *_), *_ = above.containers
+    assert np.asarray(points.get_xdata()).tolist() == [bin.confidence for bin in found.bins]
+    assert np.asarray(points.get_ydata()).tolist() == [0.5, 1.0]
+    assert [bar.get_height() for bar in below.patches] == [2, 2]  # type: ignore[attr-defined]
 
 
 def test_drawn_pictures_carry_a_banner(tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ def test_flag_beats_environment_beats_default() -> None:
     assert Settings.build({"threshold": 0.7}, environment).threshold == 0.7
     assert Settings.build({"threshold": None}, environment).threshold == 0.5
     assert Settings.build({}, {}).threshold == 0.93
+    assert Settings.build({"threshold": "auto"}, environment).threshold_proposed
+    assert Settings.build({}, {"SCONES_THRESHOLD": "auto"}).threshold_proposed
+    assert not Settings.build({"threshold": 0.7}, {"SCONES_THRESHOLD": "auto"}).threshold_proposed
     assert Settings.build({}, environment).data_given
     assert Settings.build({}, {}).data == PUBLISHED_ARCHIVE
     assert not Settings.build({}, {}).data_given
@@ -47,7 +50,15 @@ def test_this_machine_needs_no_gpu_and_no_patience() -> None:
 
 
 @pytest.mark.parametrize(
-    "flags", [{"threshold": 1.5}, {"capture_percent": 101}, {"classes": ("a",)}, {"classes": ("a", "a")}]
+    "flags",
+    [
+        {"threshold": 1.5},
+        {"precision": 1.0},
+        {"novelty_limit": float("nan")},
+        {"capture_percent": 101},
+        {"classes": ("a",)},
+        {"classes": ("a", "a")},
+    ],
 )
 def test_settings_that_cannot_be_meant_are_refused(flags: dict[str, object]) -> None:
     with pytest.raises(WorkflowError):

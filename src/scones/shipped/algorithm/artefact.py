@@ -21,6 +21,7 @@ GRAPH_FILE = "model.onnx"
 CARD_FILE = "model.json"
 INPUT_NAME = "image"
 OUTPUT_NAME = "probabilities"
+NOVELTY_NAME = "novelty"
 
 
 class ModelError(Exception):
@@ -38,15 +39,26 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A loaded model. shape: (channels, height, width). classes: names by label."""
+    """A loaded model. shape: (channels, height, width). classes: names by label.
+
+    scores_novelty: it also says how unlike the training pictures a picture is.
+    """
 
     session: Session
     shape: tuple[int, int, int]
     classes: list[str]
+    scores_novelty: bool = False
 
     def probabilities(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, classes) float32 summing to 1 a row, for (N, *shape) uint8 pictures."""
         return self.session.run([OUTPUT_NAME], {INPUT_NAME: pictures})[0]
+
+    def answers(self, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Probabilities as above, and each picture's novelty: (N,) float32, None where it is not scored."""
+        if not self.scores_novelty:
+            return self.probabilities(pictures), None
+        probabilities, novelty = self.session.run([OUTPUT_NAME, NOVELTY_NAME], {INPUT_NAME: pictures})
+        return probabilities, novelty
 
 
 def describe(
@@ -55,8 +67,15 @@ def describe(
     classes: list[str],
     calibration: Mapping[str, Any],
     training: Mapping[str, Any],
+    scores_novelty: bool = False,
 ) -> dict[str, Any]:
     """The content of model.json for a graph. training: the record of how it came about."""
+    novelty = {
+        "name": NOVELTY_NAME,
+        "dtype": "float32",
+        "shape": ["pictures"],
+        "meaning": "0: as unusual as the middle one of the training pictures; 1: as one in twenty of them",
+    }
     channels, height, width = shape
     return {
         "format": FORMAT,
@@ -75,6 +94,7 @@ def describe(
             "shape": ["pictures", len(classes)],
             "meaning": "probability of each class, calibration and softmax included",
         },
+        "novelty": novelty if scores_novelty else None,
         "preprocessing": {
             "outside_graph": [
                 "decode PNG or JPEG",
@@ -114,8 +134,8 @@ def load(folder: Path) -> Model:
     if len(shape) != 3:
         raise ModelError(f"{folder / CARD_FILE}: image_shape must have three numbers.")
     try:
-        model = Model(open_session(graph), shape, classes)
-        found = model.probabilities(np.zeros((1, *shape), dtype=np.uint8)).shape
+        model = Model(open_session(graph), shape, classes, bool(card.get("novelty")))
+        found = model.answers(np.zeros((1, *shape), dtype=np.uint8))[0].shape
     except Exception as error:  # ONNX Runtime's errors share no base class
         raise ModelError(f"{folder / GRAPH_FILE} cannot be run: {error}") from error
     if found != (1, len(classes)):

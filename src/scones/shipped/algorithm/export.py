@@ -10,28 +10,33 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .artefact import INPUT_NAME, OUTPUT_NAME, open_session
+from .artefact import INPUT_NAME, NOVELTY_NAME, OUTPUT_NAME, open_session
 from .fit import crops
 from .pictures import Pixels
 
 OPSET = 17  # understood by every ONNX Runtime since 1.12
-TOLERANCE = 1e-3  # of a probability; kernels add up in different orders
+TOLERANCE = 1e-3  # of a probability, and share of a novelty; kernels add up in different orders
 
 
 class _Served(nn.Module):
-    """uint8 pixels in, calibrated probabilities out."""
+    """uint8 pixels in, calibrated probabilities out, and how novel each picture is."""
 
     temperature: Tensor
 
-    def __init__(self, network: nn.Module, temperature: float, multi_label: bool) -> None:
+    def __init__(
+        self, network: nn.Module, temperature: float, multi_label: bool, novelty: nn.Module | None
+    ) -> None:
         super().__init__()
         self.network = network
         self.multi_label = multi_label
+        self.novelty = novelty
         self.register_buffer("temperature", torch.tensor(temperature))
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        logits = self.network(pixels.float()) / self.temperature
-        return torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, dim=1)
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        pixels = pixels.float()
+        logits = self.network(pixels) / self.temperature
+        probabilities = torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, dim=1)
+        return (probabilities,) if self.novelty is None else (probabilities, self.novelty(pixels))
 
 
 def export(
@@ -40,27 +45,32 @@ def export(
     samples: Sequence[Pixels],
     shape: tuple[int, int, int],
     multi_label: bool = False,
+    novelty: nn.Module | None = None,
 ) -> bytes:
     """The graph's bytes.
 
     samples: at least one picture, on which graph and network must agree. multi_label: each class
-    gets a probability of its own, instead of all sharing one.
+    gets a probability of its own, instead of all sharing one. novelty: scores pixels, for a second
+    output.
     Raises RuntimeError when they do not.
     """
-    served = _Served(network, temperature, multi_label).cpu().float().eval()
+    served = _Served(network, temperature, multi_label, novelty).cpu().float().eval()
     served.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     pixels = crops(samples, shape, None)
-    graph = _to_onnx(served, torch.from_numpy(pixels))
+    names = [OUTPUT_NAME] if novelty is None else [OUTPUT_NAME, NOVELTY_NAME]
+    graph = _to_onnx(served, torch.from_numpy(pixels), names)
     with torch.no_grad():
-        wanted = served(torch.from_numpy(pixels)).numpy()
-    found = open_session(graph).run([OUTPUT_NAME], {INPUT_NAME: pixels})[0]
-    difference = float(np.abs(found - wanted).max())
-    if not difference <= TOLERANCE:  # also true for nan
-        raise RuntimeError(f"the exported graph differs from the network by {difference}")
+        wanted = served(torch.from_numpy(pixels))
+    session = open_session(graph)
+    for name, value in zip(names, wanted, strict=True):
+        found = session.run([name], {INPUT_NAME: pixels})[0]
+        difference = float((np.abs(found - value.numpy()) / np.maximum(1.0, np.abs(value.numpy()))).max())
+        if not difference <= TOLERANCE:  # also true for nan
+            raise RuntimeError(f"the exported graph's {name} differ from the network's by {difference}")
     return graph
 
 
-def _to_onnx(served: nn.Module, pixels: Tensor) -> bytes:
+def _to_onnx(served: nn.Module, pixels: Tensor, names: list[str]) -> bytes:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         path = Path(folder) / "graph.onnx"
@@ -73,7 +83,7 @@ def _to_onnx(served: nn.Module, pixels: Tensor) -> bytes:
             dynamo=False,
             opset_version=OPSET,
             input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
-            dynamic_axes={INPUT_NAME: {0: "pictures"}, OUTPUT_NAME: {0: "pictures"}},
+            output_names=names,
+            dynamic_axes={name: {0: "pictures"} for name in (INPUT_NAME, *names)},
         )
         return path.read_bytes()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from . import artefact, calibration, contract, plan, weights
+from . import artefact, calibration, contract, novelty, plan, weights
 from .begin import Beginning, begin
 from .calibration import Calibration
 from .checkpoint import Saver
@@ -20,7 +20,7 @@ from .contract import ClientError, Layout
 from .data import Split
 from .earlier import Earlier
 from .export import export
-from .fit import Outcome, fit, logits
+from .fit import Outcome, crops, fit, logits
 from .hyperparameters import Hyperparameters
 from .logs import log
 from .machine import cores
@@ -70,12 +70,15 @@ class Job:
         log.info("Storing the final model: %s.", made.keeper.describe())
         found = self._calibrate(made.calibrate, outcome.network, aside)
         log.info("Calibration: temperature %.3f; %s.", found.temperature, found.method)
+        odd = novelty.learn(train.pictures, self.settings.image_shape, mean, spread, self.seed)
+        log.info("Novelty: %s.", "scored" if odd else "not scored, the pictures are too few or too small")
         graph = export(
             outcome.network,
             found.temperature,
             trained_on.pictures[:SAMPLES],
             self.settings.image_shape,
             multi_label=bool(self.settings.multi_label),
+            novelty=odd,
         )
         data = {
             "train": {"pictures": len(train.pictures), "sha256": train.sha256},
@@ -84,7 +87,8 @@ class Job:
         record = self._record(outcome, made.keeper.describe(), device, data)
         record["beginning"] = beginning.record
         shape = self.settings.image_shape
-        card = artefact.describe(graph, shape, self.classes, asdict(found), record)
+        card = artefact.describe(graph, shape, self.classes, asdict(found), record, odd is not None)
+        card["held_out"] = self._held_out(graph, aside)
         if self.settings.multi_label:
             card["output"]["meaning"] = "probability of each class for itself (multi-label), sigmoid included"
         self._save(graph, card, beginning, outcome.network)
@@ -126,6 +130,14 @@ class Job:
             return calibration.TOO_FEW
         found = logits(network, aside.pictures, self.settings)
         return calibration.calibrate(found.numpy(), aside.labels)
+
+    def _held_out(self, graph: bytes, aside: Split) -> dict[str, list[Any]]:
+        """What the graph says of the pictures kept aside: exactly what an endpoint would say."""
+        shape = self.settings.image_shape
+        if not aside.pictures:
+            return {"confidence": [], "right": []}
+        model = artefact.Model(artefact.open_session(graph), shape, self.classes)
+        return calibration.told(model.probabilities(crops(aside.pictures, shape, None)), aside.labels)
 
     def _log_parameters(self, beginning: Beginning, shown: dict[str, object], device: torch.device) -> None:
         settings = self.settings

@@ -26,9 +26,11 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
 
 PICTURE_TYPES = (b"image/png", b"image/jpeg", b"application/x-image")
 JSON, JSON_LINES, TEXT = b"application/json", b"application/jsonlines", b"text/plain"
+ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
 
 # The built-in's own words, which reach the client inside a ModelError.
 UNDECODABLE = b"unable to evaluate payload provided"
@@ -101,23 +103,23 @@ class Service:
         if body is None:
             return await self._refuse_length(send)
         try:
-            probabilities = self.predict(body)
+            probabilities, novelty = self.answer(body)
         except PictureError as error:
             log.info("Cannot use the picture sent: %s.", error)
             return await respond(send, 400, UNDECODABLE)
         if JSON_LINES in accept:
-            return await respond(send, 200, json_line(probabilities), JSON_LINES)
-        return await respond(send, 200, json_list(probabilities), JSON)
+            return await respond(send, 200, json_line(probabilities), JSON_LINES, attributes(novelty))
+        return await respond(send, 200, json_list(probabilities), JSON, attributes(novelty))
 
-    def predict(self, body: bytes) -> list[float]:
-        """Probability of each class, by label, for the bytes of one picture.
+    def answer(self, body: bytes) -> tuple[list[float], float | None]:
+        """Probability of each class, by label, for the bytes of one picture; and its novelty, if scored.
 
         Raises PictureError when the bytes are no usable picture.
         """
         channels, height, width = self._model.shape
         image = resize_exactly(decode(body, channels), height, width)
-        found: list[float] = self._model.probabilities(to_pixels(image)[None])[0].tolist()
-        return found
+        probabilities, novelty = self._model.answers(to_pixels(image)[None])
+        return probabilities[0].tolist(), None if novelty is None else float(novelty[0])
 
     async def _refuse_length(self, send: Send) -> None:
         await respond(send, 413, b"the body is longer than %d bytes" % self._body_limit)
@@ -139,6 +141,14 @@ def unsupported(content_type: bytes) -> bytes:
 def json_list(probabilities: list[float]) -> bytes:
     """`[0.25, 0.75]`: a float32 widened to a double prints all its digits, as the built-in's do."""
     return str(probabilities).encode()
+
+
+def attributes(novelty: float | None) -> Headers:
+    """The header in which a novelty travels beside the answer, whose form the built-in fixes.
+
+    InvokeEndpoint's reply has it as CustomAttributes: `novelty=0.412`.
+    """
+    return [] if novelty is None else [(ATTRIBUTES, b"novelty=%.3f" % novelty)]
 
 
 def json_line(probabilities: list[float]) -> bytes:
@@ -172,9 +182,11 @@ async def read_body(receive: Receive, limit: int) -> bytes | None:
     return b"".join(parts) if size <= limit else None
 
 
-async def respond(send: Send, status: int, body: bytes, content_type: bytes = TEXT) -> None:
-    """Send a whole response."""
-    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
+async def respond(
+    send: Send, status: int, body: bytes, content_type: bytes = TEXT, more: Headers | None = None
+) -> None:
+    """Send a whole response. more: headers besides those of the body."""
+    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *(more or [])]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

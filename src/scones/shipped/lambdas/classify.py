@@ -1,7 +1,8 @@
 """Second function: send the picture to the endpoint and put its answer into the event.
 
 Event:  {"image_data": base64 text}; anything else in it passes on.
-Result: the event with "inferences", one score per class.
+Result: the event with "inferences", one score per class, and with "novelty" where the endpoint tells it: how
+unlike the training pictures this one is; about 1 for one in twenty of those.
 Environment: ENDPOINT_NAME.
 """
 
@@ -9,6 +10,7 @@ import base64
 import binascii
 import functools
 import json
+import math
 import os
 from typing import Any
 
@@ -29,7 +31,23 @@ def lambda_handler(event: Any, context: Any) -> Any:
         EndpointName=os.environ["ENDPOINT_NAME"], ContentType="image/png", Body=_picture(event)
     )
     scores = json.loads(reply["Body"].read())
-    return {**event, "inferences": [float(score) for score in scores]}
+    answer = {**event, "inferences": [float(score) for score in scores]}
+    answer.pop("novelty", None)  # the caller's word does not count
+    novelty = _novelty(reply.get("CustomAttributes", ""))
+    return answer if novelty is None else answer | {"novelty": novelty}
+
+
+def _novelty(attributes: str) -> float | None:
+    """The number in `novelty=0.412`, one of the attributes between commas."""
+    for attribute in attributes.split(","):
+        name, _, value = attribute.strip().partition("=")
+        if name == "novelty":
+            try:
+                novelty = float(value)
+            except ValueError:
+                return None
+            return novelty if math.isfinite(novelty) else None
+    return None
 
 
 def _picture(event: Any) -> bytes:

@@ -73,6 +73,7 @@ class Exchange:
     response_type: str
     inference_id: str | None
     custom_attributes: str | None
+    answered_attributes: str | None = None
 
 
 def capture_record(plan: CapturePlan, exchange: Exchange, event_id: str, time: datetime) -> bytes:
@@ -83,8 +84,8 @@ def capture_record(plan: CapturePlan, exchange: Exchange, event_id: str, time: d
     if plan.output:
         data["endpointOutput"] = _side(plan, exchange.response, exchange.response_type, "OUTPUT")
     metadata: Wire = {"eventId": event_id}
-    if exchange.custom_attributes:
-        metadata["customAttributes"] = [exchange.custom_attributes]
+    if attributes := [text for text in (exchange.custom_attributes, exchange.answered_attributes) if text]:
+        metadata["customAttributes"] = attributes
     if exchange.inference_id:
         metadata["inferenceId"] = exchange.inference_id
     metadata["inferenceTime"] = f"{time:%Y-%m-%dT%H:%M:%SZ}"

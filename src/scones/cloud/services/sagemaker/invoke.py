@@ -151,6 +151,7 @@ class Invoke:
             response_type=answer.content_type,
             inference_id=request.get("InferenceId"),
             custom_attributes=request.get("CustomAttributes"),
+            answered_attributes=answer.custom_attributes,
         )
         self._captures.keep(fleet.capture, fleet.endpoint, variant.spec.name, exchange)
 
