@@ -89,6 +89,7 @@ class SageMaker:
             containers=containers,
             captures=self._captures,
             root=root / "endpoints",
+            payload_limit_bytes=settings.payload_limit_bytes,
             limits=limits,
         )
         self.invoke = Invoke(
