@@ -10,6 +10,7 @@ from scones.cloud.services.sagemaker.endpoints import Endpoints
 from scones.cloud.services.sagemaker.hosting import Hosting
 from scones.cloud.services.sagemaker.images import Images
 from scones.cloud.services.sagemaker.invoke import Invoke
+from scones.cloud.services.sagemaker.journal import Journal
 from scones.cloud.services.sagemaker.limits import Limits
 from scones.cloud.services.sagemaker.models import EndpointConfigs, Models
 from scones.cloud.services.sagemaker.state_events import AnnouncingStore
@@ -73,6 +74,7 @@ class SageMaker:
             ids=ids,
             call=call,
             spawn=spawn,
+            journal=Journal(root / "captures", sync=settings.sync == "full"),
             window_s=settings.capture_window_s,
             limits=limits,
             draw=draw,
