@@ -9,7 +9,6 @@ import os
 import secrets
 import signal
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -53,7 +52,9 @@ class SystemClock:
 
 class RandomIds:
     def uuid(self) -> str:
-        return str(uuid.uuid4())
+        digits = os.urandom(16).hex()  # uuid.uuid4 by way of an object takes three times as long
+        variant = "89ab"[int(digits[16], 16) & 3]
+        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
     def token(self, length: int) -> str:
         return secrets.token_hex((length + 1) // 2)[:length]

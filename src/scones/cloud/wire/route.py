@@ -81,8 +81,9 @@ class _Pattern:
     def __init__(self, operation: OperationSpec) -> None:
         self.operation = operation
         self.segments = tuple(s for s in operation.path.split("/") if s)
+        self._literals = [(i, s) for i, s in enumerate(self.segments) if not s.startswith("{")]
         self.greedy = bool(self.segments) and self.segments[-1].endswith("+}")
-        self.literals = sum(not s.startswith("{") for s in self.segments)
+        self.literals = len(self._literals)
         members = operation.input.members if operation.input else {}
         required = operation.input.required_members if operation.input else []
         at = {
@@ -103,12 +104,14 @@ class _Pattern:
         """The path's labels, or None where it is another path."""
         if len(parts) < len(self.segments) or (len(parts) > len(self.segments) and not self.greedy):
             return None
+        for index, literal in self._literals:
+            if parts[index] != literal:
+                return None
         labels: dict[str, str] = {}
         for index, segment in enumerate(self.segments):
             if not segment.startswith("{"):
-                if parts[index] != segment:
-                    return None
-            elif segment.endswith("+}"):
+                continue
+            if segment.endswith("+}"):
                 rest = "/".join(parts[index:])
                 if not rest:
                     return None
@@ -168,12 +171,13 @@ class _RestTable:
         ]
         if not found:
             return None
-        pattern, labels = min(found, key=lambda pair: pair[0].rank(query))
+        pattern, labels = found[0] if len(found) == 1 else min(found, key=lambda pair: pair[0].rank(query))
         return pattern.operation, labels
 
 
 # --- all services -------------------------------------------------------------------------------
 
+_SIGNERS = 256  # signing names remembered; whoever signs may write anything there
 _SCOPE_HINTS = {"states": "stepfunctions", "monitoring": "cloudwatch"}
 """Signing names unlike botocore's service name: which model to load first. Only a matter of speed."""
 
@@ -184,6 +188,7 @@ class Router:
     def __init__(self, names: Callable[[], Iterable[str]]) -> None:
         self._names = names
         self._rest: dict[str, _RestTable] = {}
+        self._signers: dict[tuple[str, int], list[ServiceSpec]] = {}
 
     def route(
         self,
@@ -225,6 +230,12 @@ class Router:
         if not scope:
             return []
         names = list(self._names())
+        known = self._signers.get((scope, len(names)))
+        if known is None and len(self._signers) < _SIGNERS:
+            known = self._signers[scope, len(names)] = self._find_signers(scope, names)
+        return self._find_signers(scope, names) if known is None else known
+
+    def _find_signers(self, scope: str, names: list[str]) -> list[ServiceSpec]:
         likely = _SCOPE_HINTS.get(scope, scope)
         near = [load(n) for n in names if n == likely or n.startswith(f"{likely}-")]
         found = [spec for spec in near if spec.signing_name == scope]

@@ -89,7 +89,7 @@ def capture_record(plan: CapturePlan, exchange: Exchange, event_id: str, time: d
         metadata["customAttributes"] = [exchange.custom_attributes]
     if exchange.inference_id:
         metadata["inferenceId"] = exchange.inference_id
-    metadata["inferenceTime"] = f"{time:%Y-%m-%dT%H:%M:%SZ}"
+    metadata["inferenceTime"] = f"{time.isoformat()[:19]}Z"
     record = {"captureData": data, "eventMetadata": metadata, "eventVersion": "0"}
     return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
 

@@ -39,13 +39,13 @@ class Variant:
 
     async def worker(self) -> Worker:
         """The least busy process that answers. Raises ServiceUnavailable rather than queue without end."""
-        try:
-            async with asyncio.timeout(self._limits.ready_s):
-                await self._ready.wait()
-        except TimeoutError:
-            raise _unavailable(
-                f"Production variant {self.spec.name} is being restarted; try again."
-            ) from None
+        if not self._ready.is_set():
+            try:
+                await asyncio.wait_for(self._ready.wait(), self._limits.ready_s)
+            except TimeoutError:
+                raise _unavailable(
+                    f"Production variant {self.spec.name} is being restarted; try again."
+                ) from None
         worker = min((w for w in self.workers if w.ready), key=lambda w: w.in_flight, default=None)
         if worker is None or worker.in_flight >= self._limits.in_flight:
             raise _unavailable(f"Production variant {self.spec.name} has too many requests in progress.")
@@ -64,6 +64,8 @@ class Fleet:
 
     def choose(self, draw: random.Random) -> Variant:
         """A variant at random, by weight."""
+        if len(self.variants) == 1:
+            return self.variants[0]
         weights = [variant.spec.weight for variant in self.variants]
         return draw.choices(self.variants, weights if any(weights) else None)[0]
 
