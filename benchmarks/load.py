@@ -1,11 +1,11 @@
 """A lean HTTP client: the same requests over kept connections, as fast as answers come.
 
-    python benchmarks/load.py HOST PORT FILE [--connections 16] [--requests 20000]
+    python benchmarks/load.py HOST PORT FILE [--connections 16] [--seconds 3 | --requests 20000]
 
 FILE holds a JSON list of requests, each the base64 of its bytes on the wire. Every connection has one
 request on its way at a time and takes the next of the list when the answer is there. Prints a JSON
-object: answers a second, milliseconds at the 50th and 99th percentile, this client's own share of a
-core, and how many answers had which status.
+object: answers, answers a second, milliseconds at the 50th and 99th percentile, the microseconds of
+processor time that this client spent on each, and how many answers had which status.
 """
 
 import argparse
@@ -64,52 +64,59 @@ def length(head: bytes, end: int) -> int:
 
 
 class Load:
-    def __init__(self, requests: list[bytes], count: int) -> None:
-        self._requests = requests
-        self._count = count
-        self._sent = 0
+    """seconds, requests: how long, and how many at most."""
+
+    def __init__(self, bodies: list[bytes], seconds: float, requests: int) -> None:
+        self._bodies = bodies
+        self._left = requests
+        self._under_way = 0
+        self._until = time.perf_counter() + seconds
         self.taken: list[float] = []
         self.statuses: collections.Counter[str] = collections.Counter()
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def next(self) -> bytes | None:
-        if self._sent == self._count:
+        if not self._left or time.perf_counter() > self._until:
+            if not self._under_way and not self.over.done():
+                self.over.set_result(None)
             return None
-        self._sent += 1
-        return self._requests[self._sent % len(self._requests)]
+        self._left -= 1
+        self._under_way += 1
+        return self._bodies[self._left % len(self._bodies)]
 
     def answered(self, status: bytes, seconds: float) -> None:
         self.taken.append(seconds)
         self.statuses[status.decode()] += 1
-        if len(self.taken) == self._count:
-            self.over.set_result(None)
+        self._under_way -= 1
 
     def lost(self, error: Exception | None) -> None:
         if not self.over.done():
             self.over.set_exception(SystemExit(f"a connection was lost: {error}"))
 
 
-async def measure(host: str, port: int, requests: list[bytes], connections: int, count: int) -> str:
-    load = Load(requests, count)
+async def measure(chosen: argparse.Namespace, bodies: list[bytes]) -> str:
+    load = Load(bodies, chosen.seconds, chosen.requests)
     began, cpu = time.perf_counter(), time.process_time()
     loop = asyncio.get_running_loop()
-    for _ in range(connections):
-        await loop.create_connection(lambda: Connection(load), host, port)
+    for _ in range(chosen.connections):
+        await loop.create_connection(lambda: Connection(load), chosen.host, chosen.port)
     seen = -1
     while not load.over.done() and len(load.taken) != seen:
         seen = len(load.taken)
         await asyncio.wait({load.over}, timeout=QUIET_S)
     if not load.over.done():
-        raise SystemExit(f"no answer for {QUIET_S:.0f} s after {seen} of {count}")
+        raise SystemExit(f"no answer for {QUIET_S:.0f} s after {seen}")
     await load.over
-    wall = time.perf_counter() - began
+    wall, cpu = time.perf_counter() - began, time.process_time() - cpu
     taken = sorted(load.taken)
+    count = len(taken)
     return json.dumps(
         {
+            "count": count,
             "rate": count / wall,
             "p50": taken[count // 2] * 1000,
             "p99": taken[count * 99 // 100] * 1000,
-            "client": (time.process_time() - cpu) / wall,
+            "client_us": cpu / count * 1e6,
             "statuses": load.statuses,
         }
     )
@@ -121,10 +128,11 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("file", type=Path)
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--seconds", type=float, default=86_400.0)
+    parser.add_argument("--requests", type=int, default=1_000_000_000)
     chosen = parser.parse_args()
-    requests = [b64decode(text) for text in json.loads(chosen.file.read_text())]
-    print(uvloop.run(measure(chosen.host, chosen.port, requests, chosen.connections, chosen.requests)))
+    bodies = [b64decode(text) for text in json.loads(chosen.file.read_text())]
+    print(uvloop.run(measure(chosen, bodies)))
 
 
 if __name__ == "__main__":
