@@ -156,7 +156,8 @@ class Gateway:
         else:
             if body is None:
                 body = await self._whole(request, identity, operation.service.name)
-            self._auth.verify(identity, request, hashlib.sha256(body).hexdigest)
+            whole = body
+            self._auth.verify(identity, request, lambda: hashlib.sha256(whole).hexdigest())
             content = body
         incoming = Incoming(
             labels=route.labels, query=query, headers=plain_headers(request.headers), body=content
@@ -198,16 +199,15 @@ class Gateway:
 
     async def _whole(self, request: HttpRequest, identity: Identity, service: str) -> bytes:
         limit = _BODY_LIMITS.get(service, _BODY_LIMIT)
-        too_long = _too_long(service, limit)
         if request.body.length is not None and request.body.length > 2 * limit:
-            raise too_long
+            raise _too_long(service, limit)
         if isinstance(request.body, BytesStream) and not is_checked(request.headers):
             body = request.body.data
             if len(body) > limit:
-                raise too_long
+                raise _too_long(service, limit)
             return body
         stream = open_body(request, self._auth.chunk_verifier(identity, request))
-        return await collect(stream, limit=limit, too_long=too_long)
+        return await collect(stream, limit=limit, too_long=_too_long(service, limit))
 
     def _check_region(self, identity: Identity, operation: OperationSpec) -> None:
         here, there, service = self._settings.region, identity.region, operation.service.name
@@ -288,6 +288,8 @@ class Gateway:
         )
 
     def _note(self, trace: _Trace, status: int, started: float) -> None:
+        if not _log.isEnabledFor(logging.INFO):
+            return
         milliseconds = (self._clock.monotonic() - started) * 1000
         _log.info(
             "%s %s %d %.1f ms",

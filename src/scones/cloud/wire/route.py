@@ -6,7 +6,7 @@ In order: `X-Amz-Target`; the service that the signature names; the paths of RES
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 from urllib.parse import unquote
 
@@ -17,6 +17,7 @@ __all__ = ["Route", "Router", "is_form", "parse_query", "virtual_bucket"]
 
 _FORM = "application/x-www-form-urlencoded"
 _FORM_FIELDS = 10_000
+_PATHS = 256  # whose operations are remembered, for each service
 
 Query = Mapping[str, Sequence[str]]
 
@@ -157,22 +158,30 @@ class _RestTable:
         patterns = [p for group in self._by_method.values() for p in group]
         # What selects an operation on some path: `acl`, `uploads`; no other operation may overlook it.
         self._subresources = frozenset(name for p in patterns for name in p.operation.query)
+        self._matching = lru_cache(maxsize=_PATHS)(self._match)
 
     def find(
         self, method: str, path: str, query: Query, headers: Mapping[str, str]
     ) -> tuple[OperationSpec, dict[str, str]] | None:
-        parts = path.removeprefix("/").split("/")
-        whole = parts[:-1] if parts[-1] == "" else parts
         found = [
             (pattern, labels)
-            for pattern in self._by_method.get(method, ())
-            if (labels := pattern.labels(parts if pattern.greedy else whole)) is not None
-            and pattern.fits(query, headers, self._subresources)
+            for pattern, labels in self._matching(method, path)
+            if pattern.fits(query, headers, self._subresources)
         ]
         if not found:
             return None
         pattern, labels = found[0] if len(found) == 1 else min(found, key=lambda pair: pair[0].rank(query))
         return pattern.operation, labels
+
+    def _match(self, method: str, path: str) -> list[tuple[_Pattern, dict[str, str]]]:
+        """Every operation of such a path, with its labels."""
+        parts = path.removeprefix("/").split("/")
+        whole = parts[:-1] if parts[-1] == "" else parts
+        return [
+            (pattern, labels)
+            for pattern in self._by_method.get(method, ())
+            if (labels := pattern.labels(parts if pattern.greedy else whole)) is not None
+        ]
 
 
 # --- all services -------------------------------------------------------------------------------

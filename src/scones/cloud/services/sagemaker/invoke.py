@@ -23,12 +23,8 @@ _PASSED_ON = {
     "CustomAttributes": _ATTRIBUTES,
     "InferenceId": "X-Amzn-SageMaker-Inference-Id",
 }
-_UNSUPPORTED = (
-    "TargetModel",
-    "TargetContainerHostname",
-    "EnableExplanations",
-    "InferenceComponentName",
-    "SessionId",
+_UNSUPPORTED = frozenset(
+    ("TargetModel", "TargetContainerHostname", "EnableExplanations", "InferenceComponentName", "SessionId")
 )
 _TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container primary. Review the latency"
@@ -54,9 +50,8 @@ class Invoke:
         self._timeout_s = limits.invocation_s
 
     async def invoke_endpoint(self, request: Wire, context: Context) -> Wire:
-        for member in _UNSUPPORTED:
-            if request.get(member):
-                raise _invalid(f"{member} is not supported by this cloud.")
+        if not _UNSUPPORTED.isdisjoint(request):
+            raise _invalid(f"{', '.join(_UNSUPPORTED & request.keys())} is not supported by this cloud.")
         body: bytes = request["Body"]
         if len(body) > self._settings.payload_limit_bytes:
             raise _invalid(f"Request {context.request_id} has oversize body.")
