@@ -148,11 +148,11 @@ class InvocationConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._complete = True
+        self._last = self._last or not self._parser.should_keep_alive()
 
     # --- what is answered -----------------------------------------------------------------------
 
     def _run(self) -> None:
-        self._last = self._last or not self._parser.should_keep_alive()
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request = HttpRequest(method="POST", path=self._path, headers=self._headers, body=BytesStream(body))
         self._received, self._parsed = b"", 0

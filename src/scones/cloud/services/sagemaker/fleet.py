@@ -30,6 +30,7 @@ class Variant:
         self._limits = limits
         self.workers: list[Worker] = []
         self._ready = asyncio.Event()
+        self._waiting = 0
 
     def ready_changed(self) -> None:
         if any(worker.ready for worker in self.workers):
@@ -40,16 +41,27 @@ class Variant:
     async def worker(self) -> Worker:
         """The least busy process that answers. Raises ServiceUnavailable rather than queue without end."""
         if not self._ready.is_set():
-            try:
-                await asyncio.wait_for(self._ready.wait(), self._limits.ready_s)
-            except TimeoutError:
-                raise _unavailable(
-                    f"Production variant {self.spec.name} is being restarted; try again."
-                ) from None
+            await self._restarted()
         worker = min((w for w in self.workers if w.ready), key=lambda w: w.in_flight, default=None)
         if worker is None or worker.in_flight >= self._limits.in_flight:
-            raise _unavailable(f"Production variant {self.spec.name} has too many requests in progress.")
+            raise self._too_many()
         return worker
+
+    async def _restarted(self) -> None:
+        """Wait until a process answers again. Raises ServiceUnavailable when that takes long or many wait."""
+        if self._waiting >= self._limits.in_flight * len(self.workers):
+            raise self._too_many()
+        self._waiting += 1
+        try:
+            await asyncio.wait_for(self._ready.wait(), self._limits.ready_s)
+        except TimeoutError:
+            name = self.spec.name
+            raise _unavailable(f"Production variant {name} is being restarted; try again.") from None
+        finally:
+            self._waiting -= 1
+
+    def _too_many(self) -> ServiceError:
+        return _unavailable(f"Production variant {self.spec.name} has too many requests in progress.")
 
 
 class Fleet:
