@@ -6,7 +6,8 @@
 All have the same model file, the same 64 pictures of 32x32 pixels and two processes that compute. The
 limit is decoding and inferring in a loop with no server and no client, one process a core. The client
 is `load.py`, in a process of its own on the same cores: what it spends nobody else has. Contenders take
-turns, a row each round. `--requests` asks one endpoint that captures everything so often and prints
+turns, a row each round. The share of the limit's work is the processor time of the bare loop over that of
+server and client: unlike the rates it means something also where others use the machine. `--requests` asks one endpoint that captures everything so often and prints
 how much memory its processes have in between.
 
 mosec and LitServe come with `pip install 'scones[bench]'`; the others do not get along with this
@@ -350,21 +351,24 @@ def ask(contender: Contender, folder: Path, connections: int, *amount: str) -> d
 def table(contenders: list[Contender], limits: list[tuple[float, float]]) -> None:
     bare = statistics.median(cpu for _, cpu in limits)
     rates = [rate for rate, _ in limits]
-    print("| contender | connections | requests/s, median (range) | of the limit | p50 ms | p99 ms"
-          " | processor µs: server + client | MB grown |")  # fmt: skip
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| contender | connections | requests/s, median (range) | of the limit's rate | p50 ms | p99 ms"
+          " | processor µs: server + client | of the limit's work | MB grown |")  # fmt: skip
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     middle = statistics.median(rates)
-    print(f"| the limit | | {middle:,.0f} ({min(rates):,.0f}-{max(rates):,.0f}) | 100 % | | | {bare:.0f} | |")
+    print(
+        f"| the limit | | {middle:,.0f} ({min(rates):,.0f}-{max(rates):,.0f}) | 100 % | | | {bare:.0f} | 100 % | |"
+    )
     for contender in contenders:
         for connections, runs in contender.runs.items():
             rates = [run["rate"] for run in runs]
             share = statistics.median(run["rate"] / run["limit"] for run in runs)
+            work = statistics.median(run["bare_us"] / (run["server_us"] + run["client_us"]) for run in runs)
             m = {key: statistics.median(run[key] for run in runs) for key in runs[0] if key != "statuses"}
             print(
                 f"| {contender.name} | {connections}"
                 f" | {m['rate']:,.0f} ({min(rates):,.0f}-{max(rates):,.0f}) | {share:.0%}"
                 f" | {m['p50']:.1f} | {m['p99']:.1f} | {m['server_us']:.0f} + {m['client_us']:.0f}"
-                f" | {sum(run['grown'] for run in runs):.0f} |"
+                f" | {work:.0%} | {sum(run['grown'] for run in runs):.0f} |"
             )
 
 
@@ -382,7 +386,7 @@ def compare(chosen: argparse.Namespace, model: Path, folder: Path) -> None:
                 limits.append(limit(model, bodies, chosen.seconds))
                 for contender in contenders:
                     run = ask(contender, folder, connections, "--seconds", str(chosen.seconds))
-                    run["limit"] = limits[-1][0]
+                    run["limit"], run["bare_us"] = limits[-1]
                     if number:  # the first round warms up
                         contender.runs.setdefault(connections, []).append(run)
         table(contenders, limits)

@@ -23,7 +23,7 @@ _AHEAD_BYTES = 64 * 1024  # that may arrive before the answer has been given
 _ELSEWHERE = frozenset({"expect", "transfer-encoding", "content-encoding", "upgrade"})
 
 Answer = Callable[[HttpRequest], Awaitable[bytes]]
-"""The whole reply to a request, status line and all; empty where nobody waits for it any more."""
+"""The whole reply to a request, status line and all."""
 
 
 class InvocationConnection(asyncio.Protocol):
@@ -163,6 +163,9 @@ class InvocationConnection(asyncio.Protocol):
     async def _reply(self, request: HttpRequest) -> None:
         try:
             reply = await self._answer(request)
+        except Exception:
+            self.transport.close()  # a mistake of ours: no answer, but no hang either
+            raise
         finally:
             assert self._task
             self._tasks.discard(self._task)
