@@ -134,7 +134,7 @@ def compare(chosen: argparse.Namespace, model: Path, folder: Path) -> None:
 
 
 def endure(chosen: argparse.Namespace, model: Path, folder: Path) -> None:
-    steps = 10
+    steps = 10 if chosen.requests >= 10_000 else 2
     with cloud(model, folder, (100,)) as [contender]:
         print("| requests | requests/s | resident MB: cloud | its processes | p99 ms |")
         print("| --- | --- | --- | --- | --- |")
