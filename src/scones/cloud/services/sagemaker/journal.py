@@ -1,7 +1,7 @@
 """Records on their way to S3: appended to a file each, until that file is an object.
 
 A record is in the kernel's hands when `append` returns, so it survives kill -9; a row for each would
-cost ten times as much. Whoever numbers the files keeps a row for each of them first.
+cost several times as much. Whoever numbers the files keeps a row for each of them first.
 """
 
 import asyncio
