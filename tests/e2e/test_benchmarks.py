@@ -85,3 +85,12 @@ def test_odd_pictures_are_told_better_than_by_confidence(tmp_path: Path) -> None
     assert float(rows["mean of the kinds"][0]) > float(rows["mean of the kinds"][1])
     assert "Of 20 test pictures" in done.stdout
     assert float(rows["processor time"][0]) > 0
+
+
+def test_an_endpoint_s_memory_is_watched_over_its_requests() -> None:
+    command = [sys.executable, str(BENCHMARKS / "endpoint.py"), "--requests", "100"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^\| (\d+) \| [\d,]+ \| (\d+) \| (\d+) ", done.stdout, re.MULTILINE)
+    assert [int(count) for count, _, _ in rows] == [0, 50, 100]
+    assert all(int(cloud) > 0 and int(processes) > 0 for _, cloud, processes in rows)

@@ -8,7 +8,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -17,12 +17,12 @@ from botocore import xform_name
 import scones
 from scones.cloud.auth import Auth, Credentials, Identity, allow_host, identify
 from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Clock, Context, Ids, Service, Stream, Wire
+from scones.cloud.ports import Clock, Context, Ids, Service, Stream, Wire, never
 from scones.cloud.settings import CloudSettings
 from scones.cloud.state.db import Database
-from scones.cloud.wire.body import collect, open_body, plain_headers
+from scones.cloud.wire.body import collect, is_checked, open_body, plain_headers
 from scones.cloud.wire.failure import serialize_error
-from scones.cloud.wire.http import ClientGoneError, HttpRequest, HttpResponse
+from scones.cloud.wire.http import BytesStream, ClientGoneError, HttpRequest, HttpResponse
 from scones.cloud.wire.model import OperationSpec, load
 from scones.cloud.wire.parse import Incoming, parse
 from scones.cloud.wire.read_form import parse_form
@@ -156,7 +156,8 @@ class Gateway:
         else:
             if body is None:
                 body = await self._whole(request, identity, operation.service.name)
-            self._auth.verify(identity, request, hashlib.sha256(body).hexdigest)
+            whole = body
+            self._auth.verify(identity, request, lambda: hashlib.sha256(whole).hexdigest())
             content = body
         incoming = Incoming(
             labels=route.labels, query=query, headers=plain_headers(request.headers), body=content
@@ -171,9 +172,8 @@ class Gateway:
             access_key=identity.access_key,
             headers=dict(request.headers),
             body=body or b"",
+            gone=request.gone or never,
         )
-        if request.gone is not None:
-            context = replace(context, gone=request.gone)
         reply = await self._run(operation, wire, context)
         return serialize(operation, route.protocol, reply, trace.request_id)
 
@@ -199,11 +199,15 @@ class Gateway:
 
     async def _whole(self, request: HttpRequest, identity: Identity, service: str) -> bytes:
         limit = _BODY_LIMITS.get(service, _BODY_LIMIT)
-        too_long = _too_long(service, limit)
         if request.body.length is not None and request.body.length > 2 * limit:
-            raise too_long
+            raise _too_long(service, limit)
+        if isinstance(request.body, BytesStream) and not is_checked(request.headers):
+            body = request.body.data
+            if len(body) > limit:
+                raise _too_long(service, limit)
+            return body
         stream = open_body(request, self._auth.chunk_verifier(identity, request))
-        return await collect(stream, limit=limit, too_long=too_long)
+        return await collect(stream, limit=limit, too_long=_too_long(service, limit))
 
     def _check_region(self, identity: Identity, operation: OperationSpec) -> None:
         here, there, service = self._settings.region, identity.region, operation.service.name
@@ -284,6 +288,8 @@ class Gateway:
         )
 
     def _note(self, trace: _Trace, status: int, started: float) -> None:
+        if not _log.isEnabledFor(logging.INFO):
+            return
         milliseconds = (self._clock.monotonic() - started) * 1000
         _log.info(
             "%s %s %d %.1f ms",

@@ -24,6 +24,7 @@ __all__ = [
     "Stream",
     "Wire",
     "chunks",
+    "never",
     "unheard",
 ]
 
@@ -33,7 +34,7 @@ Wire = dict[str, Any]
 """One request or reply with AWS's member names; timestamps are aware datetimes, blobs are bytes."""
 
 
-async def _never() -> None:
+async def never() -> None:
     await asyncio.Event().wait()
 
 
@@ -50,7 +51,7 @@ class Context:
     access_key: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = field(default=b"", repr=False)
-    gone: Callable[[], Awaitable[None]] = field(default=_never, repr=False)
+    gone: Callable[[], Awaitable[None]] = field(default=never, repr=False)
     """Returns once the client has left, for an operation that is held until there is something to tell."""
 
 

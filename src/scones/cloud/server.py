@@ -7,10 +7,14 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from email.utils import formatdate
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
+from scones.cloud.invocations import InvocationConnection
 from scones.cloud.ports import FileBody
 from scones.cloud.settings import CloudSettings
 from scones.cloud.wire.http import ClientGoneError, HttpRequest, HttpResponse, is_loopback
@@ -23,6 +27,9 @@ _CHUNK_BYTES = 256 * 1024
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 600  # SDKs pool connections for minutes; one closed under them costs a retry.
 _GRACE_S = 3  # How long requests under way may take to end when the cloud closes.
+
+# The cloud is closing. A 503 tells clients to try again, which is what they should do.
+_CLOSING = HttpResponse(status=503)
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -97,7 +104,7 @@ class Server:
             self._application,
             interface="asgi3",
             proxy_headers=False,
-            http="httptools",
+            http=self._connection,  # type: ignore[arg-type]  # what makes a protocol is enough
             ws="none",
             lifespan="off",
             log_config=None,
@@ -130,6 +137,25 @@ class Server:
         for connection in list(server.server_state.connections):
             connection.transport.close()
 
+    def _connection(
+        self, *, config: uvicorn.Config, server_state: ServerState, **state: Any
+    ) -> asyncio.Protocol:
+        """What uvicorn puts at a new connection."""
+
+        def general() -> asyncio.Protocol:
+            return HttpToolsProtocol(config=config, server_state=server_state, **state)
+
+        return InvocationConnection(
+            self._invocation, general, server_state.connections, server_state.tasks, _KEEP_ALIVE_S
+        )
+
+    async def _invocation(self, request: HttpRequest) -> bytes:
+        try:
+            response = await self._gateway.handle(request)
+        except asyncio.CancelledError:
+            response = _CLOSING
+        return _whole_reply(response)
+
     async def _application(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         body = _Body(receive, scope["headers"])
         try:
@@ -138,8 +164,7 @@ class Server:
             _log.debug("the client left", extra={"action": "client_gone"})
             return
         except asyncio.CancelledError:
-            # The cloud is closing. A 503 tells clients to try again, which is what they should do.
-            response = HttpResponse(status=503)
+            response = _CLOSING
         await _reply(response, scope["method"], body, send)
 
 
@@ -235,6 +260,17 @@ async def _start(response: HttpResponse, method: str, body: _Body, send: Send, l
     await send({"type": "http.response.start", "status": response.status, "headers": fields})
 
 
+def _whole_reply(response: HttpResponse) -> bytes:
+    """Status line, headers and body at once; for operations whose replies are short."""
+    body = response.body
+    assert isinstance(body, bytes)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
+    status = _STATUS_LINES.get(response.status) or str(response.status)
+    head = f"HTTP/1.1 {status}\r\n{lines}content-length: {len(body)}\r\ndate: "
+    return b"%b%b\r\n\r\n%b" % (head.encode("latin-1"), _date(), body)
+
+
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _date_cache: tuple[int, bytes] = (0, b"")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scones.shipped.algorithm.artefact import Model
+from scones.shipped.algorithm.connections import BATCH, Request, Server
 from scones.shipped.algorithm.serve import Binding, Service, json_line, json_list
 
 LIMIT = 10_000
@@ -24,7 +25,7 @@ class Means:
         self, output_names: list[str] | None, input_feed: Mapping[str, NDArray[np.uint8]]
     ) -> list[NDArray[np.float32]]:
         pixels = input_feed["image"]
-        assert pixels.shape == (1, 3, 32, 24)
+        assert pixels.shape[1:] == (3, 32, 24)
         assert pixels.dtype == np.uint8
         if output_names == ["probabilities", "novelty"]:
             return [pixels.mean(axis=(2, 3))[:, :2].astype(np.float32) / 255, np.array([1.23456], np.float32)]
@@ -37,23 +38,59 @@ def ask(
     method: str = "POST",
     **headers: str,
 ) -> tuple[int, str, bytes]:
-    """Status, content type and body of the answer."""
+    """Status, content type and body of the answer. A list is a body that comes in pieces."""
     parts = body if isinstance(body, list) else [body]
-    messages = [{"type": "http.request", "body": p, "more_body": p is not parts[-1]} for p in parts]
-    sent: list[dict[str, Any]] = []
+    length = headers.pop("content_length", str(sum(map(len, parts))))
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    head = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", f"Content-Length: {length}", *lines, "", ""])
+    [answer] = exchange([head.encode(), *parts])
+    return answer
 
-    async def receive() -> dict[str, Any]:
-        return messages.pop(0)
 
-    async def send(message: Any) -> None:
-        sent.append(message)
+def exchange(pieces: list[bytes], graph: Any = None) -> list[tuple[int, str, bytes]]:
+    """All answers of a server to what one connection sends, piece by piece."""
+    service = Service(Model(graph or Means(), (3, 32, 24), ["a", "b"]), LIMIT)
 
-    pairs = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
-    scope = {"type": "http", "path": path, "method": method, "headers": pairs}
-    service = Service(Model(Means(), (3, 32, 24), ["a", "b"]), LIMIT)
-    asyncio.run(service(scope, receive, send))
-    start, content = sent
-    return start["status"], dict(start["headers"])[b"content-type"].decode(), content["body"]
+    async def serve() -> bytes:
+        server = Server(service.answer, LIMIT)
+        connection = server.connect()
+        wire = Wire()
+        connection.connection_made(wire)
+        for piece in pieces:
+            connection.data_received(piece)
+        for _ in range(4):
+            await asyncio.sleep(0)
+        return wire.written
+
+    return list(answers(asyncio.run(serve())))
+
+
+class Wire(asyncio.Transport):
+    """Keeps what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def answers(written: bytes) -> Iterator[tuple[int, str, bytes]]:
+    while written:
+        head, _, rest = written.partition(b"\r\n\r\n")
+        status, *lines = head.decode().split("\r\n")
+        headers = dict(line.split(": ") for line in lines)
+        length = int(headers["content-length"])
+        yield int(status.split()[1]), headers["content-type"], rest[:length]
+        written = rest[length:]
 
 
 def picture(mode: str = "RGB", size: tuple[int, int] = (24, 32), form: str = "PNG") -> bytes:
@@ -73,21 +110,14 @@ def test_one_picture_gives_a_bare_list(kind: str) -> None:
 
 
 def test_the_novelty_travels_in_a_header_and_the_body_stays() -> None:
-    sent: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": picture()}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "path": "/invocations", "method": "POST", "headers": []}
-    for scores in (True, False):
-        asyncio.run(Service(Model(Means(), (3, 32, 24), ["a", "b"], scores), LIMIT)(scope, receive, send))
-    told, untold = dict(sent[0]["headers"]), dict(sent[2]["headers"])
-    assert told[b"x-amzn-sagemaker-custom-attributes"] == b"novelty=1.235"
-    assert b"x-amzn-sagemaker-custom-attributes" not in untold
-    assert sent[1]["body"] == sent[3]["body"] == b"[1.0, 0.20000000298023224]"
+    request = Request(b"POST", b"/invocations", b"image/png", b"", picture())
+    for scores, headers in (
+        (True, b"x-amzn-sagemaker-custom-attributes: novelty=1.235\r\n"),
+        (False, b""),
+    ):
+        service = Service(Model(Means(), (3, 32, 24), ["a", "b"], scores), LIMIT)
+        (reply,) = service.answer([request])
+        assert (reply.headers, reply.body) == (headers, b"[1.0, 0.20000000298023224]")
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P"])
@@ -145,6 +175,70 @@ def test_too_long_a_body_is_refused_by_header_and_by_count() -> None:
     assert ask(body=b"", content_type="image/png", content_length=str(LIMIT + 1))[0] == 413
     assert ask(body=[b"a" * LIMIT, b"b", b"c"], content_type="image/png")[0] == 413
     assert ask(body=b"a" * (LIMIT + 1), content_type="image/png")[0] == 413
+
+
+def invocation(body: bytes, accept: str = "*/*") -> bytes:
+    head = f"POST /invocations HTTP/1.1\r\nContent-Type: image/png\r\nAccept: {accept}\r\n"
+    return head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+class Counting(Means):
+    """Notes how many pictures each run of the graph had."""
+
+    def __init__(self) -> None:
+        self.runs: list[int] = []
+
+    def run(
+        self, output_names: list[str] | None, input_feed: Mapping[str, NDArray[np.uint8]]
+    ) -> list[NDArray[np.float32]]:
+        self.runs.append(len(input_feed["image"]))
+        return super().run(output_names, input_feed)
+
+
+def test_what_waits_is_one_batch_and_every_answer_is_its_own() -> None:
+    graph = Counting()
+    red, white = picture(), picture("L")
+    ping = b"GET /ping HTTP/1.1\r\n\r\n"
+    wanted = [invocation(red), ping, invocation(b"?"), invocation(white, "application/jsonlines;verbose")]
+    found = exchange([b"".join(wanted)], graph)
+    assert graph.runs == [2]
+    assert [status for status, _, _ in found] == [200, 200, 400, 200]
+    assert found[0][2] == b"[1.0, 0.20000000298023224]"
+    assert found[1][2] == b""
+    assert found[3][1] == "application/jsonlines"
+    assert json.loads(found[3][2])["prediction"][0] == pytest.approx(0.416, abs=0.01)
+
+
+def test_a_batch_has_an_end() -> None:
+    graph = Counting()
+    assert len(exchange([invocation(picture()) * 40], graph)) == 40
+    assert graph.runs == [BATCH, BATCH, 40 - 2 * BATCH]
+
+
+def test_a_failure_is_told_and_the_next_request_is_answered() -> None:
+    class Broken(Means):
+        def run(self, *_: Any) -> list[NDArray[np.float32]]:
+            raise RuntimeError("no memory")
+
+    found = exchange([invocation(picture()), b"GET /ping HTTP/1.1\r\n\r\n"], Broken())
+    assert found[0][0] == 500
+    assert b"no memory" not in found[0][2]
+
+
+def test_what_is_not_http_is_refused() -> None:
+    assert exchange([b"\x16\x03\x01\x02\x00\r\n\r\n"])[0][0] == 400
+
+
+def test_a_client_that_waits_for_leave_gets_it() -> None:
+    head = b"POST /ping HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+
+    async def leave() -> bytes:
+        connection, wire = Server(lambda requests: [], LIMIT).connect(), Wire()
+        connection.connection_made(wire)
+        connection.data_received(head)
+        return wire.written
+
+    assert asyncio.run(leave()) == b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @pytest.mark.parametrize(

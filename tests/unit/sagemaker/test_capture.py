@@ -228,6 +228,7 @@ def test_captures_wait_for_s3_and_never_fail_an_inference(tmp_path: Path) -> Non
                 return len(list(records(cloud))) == 3 or None
 
             await eventually(delivered)
-            assert cloud.db.all("SELECT * FROM sagemaker_captures") == []
+            assert cloud.db.all("SELECT * FROM sagemaker_capture_files") == []
+            assert not list((tmp_path / "sagemaker/captures").iterdir())
 
     run(scenario())

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import tarfile
 from io import BytesIO
 from pathlib import Path
@@ -432,6 +434,26 @@ def test_too_many_requests_at_once_are_turned_away(tmp_path: Path) -> None:
             results = await asyncio.gather(*calls, return_exceptions=True)
             errors = [r for r in results if isinstance(r, ServiceError)]
             assert [error.code for error in errors] == ["ServiceUnavailable"] * 3
+
+    run(scenario())
+
+
+def test_no_more_wait_for_a_restart_than_may_be_in_progress(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ended() -> bool | None:
+        return True if "ended, exit code -9" in caplog.text else None
+
+    async def scenario() -> None:
+        async with started(Harness(tmp_path, limits=Limits(in_flight=2))) as cloud:
+            await cloud.deploy("e")
+            pid = (await tell(cloud, "e"))["pid"]
+            os.kill(pid, signal.SIGKILL)
+            await eventually(ended)
+            results = await asyncio.gather(*(cloud.invoke("e") for _ in range(5)), return_exceptions=True)
+            errors = [r for r in results if isinstance(r, ServiceError)]
+            assert [error.code for error in errors] == ["ServiceUnavailable"] * 3
+            assert all("too many requests in progress" in error.message for error in errors)
 
     run(scenario())
 

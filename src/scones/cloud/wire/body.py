@@ -9,7 +9,7 @@ from scones.cloud.ports import Stream
 from scones.cloud.wire.chunked import ChunkVerifier, Decoder, is_chunked
 from scones.cloud.wire.http import HttpRequest
 
-__all__ = ["CheckedStream", "collect", "open_body", "plain_headers"]
+__all__ = ["CheckedStream", "collect", "is_checked", "open_body", "plain_headers"]
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}\Z")
 
@@ -57,6 +57,11 @@ class CheckedStream:
                 "XAmzContentSHA256Mismatch",
                 "The provided 'x-amz-content-sha256' header does not match what was computed.",
             )
+
+
+def is_checked(headers: Mapping[str, str]) -> bool:
+    """Whether the headers promise something of the body that has to be checked, or wrap it."""
+    return "x-amz-content-sha256" in headers or is_chunked(headers)
 
 
 def open_body(request: HttpRequest, verifier: ChunkVerifier | None = None) -> CheckedStream:

@@ -29,6 +29,8 @@ class ChunkVerifier(Protocol):
 
 
 def is_chunked(headers: Mapping[str, str]) -> bool:
+    if "x-amz-content-sha256" not in headers and "content-encoding" not in headers:
+        return False
     encodings = [e.strip() for e in headers.get("content-encoding", "").lower().split(",")]
     return "aws-chunked" in encodings or headers.get("x-amz-content-sha256", "").startswith("STREAMING-")
 

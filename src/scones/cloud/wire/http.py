@@ -18,12 +18,12 @@ class BytesStream:
     """A body that is already here, in the shape of one that still has to be read."""
 
     def __init__(self, data: bytes = b"") -> None:
-        self._data = data
+        self.data = data
         self.length: int | None = len(data)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._data:
-            yield self._data
+        if self.data:
+            yield self.data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

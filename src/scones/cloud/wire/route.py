@@ -6,7 +6,7 @@ In order: `X-Amz-Target`; the service that the signature names; the paths of RES
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 from urllib.parse import unquote
 
@@ -17,6 +17,7 @@ __all__ = ["Route", "Router", "is_form", "parse_query", "virtual_bucket"]
 
 _FORM = "application/x-www-form-urlencoded"
 _FORM_FIELDS = 10_000
+_PATHS = 256  # whose operations are remembered, for each service
 
 Query = Mapping[str, Sequence[str]]
 
@@ -81,8 +82,9 @@ class _Pattern:
     def __init__(self, operation: OperationSpec) -> None:
         self.operation = operation
         self.segments = tuple(s for s in operation.path.split("/") if s)
+        self._literals = [(i, s) for i, s in enumerate(self.segments) if not s.startswith("{")]
         self.greedy = bool(self.segments) and self.segments[-1].endswith("+}")
-        self.literals = sum(not s.startswith("{") for s in self.segments)
+        self.literals = len(self._literals)
         members = operation.input.members if operation.input else {}
         required = operation.input.required_members if operation.input else []
         at = {
@@ -103,12 +105,14 @@ class _Pattern:
         """The path's labels, or None where it is another path."""
         if len(parts) < len(self.segments) or (len(parts) > len(self.segments) and not self.greedy):
             return None
+        for index, literal in self._literals:
+            if parts[index] != literal:
+                return None
         labels: dict[str, str] = {}
         for index, segment in enumerate(self.segments):
             if not segment.startswith("{"):
-                if parts[index] != segment:
-                    return None
-            elif segment.endswith("+}"):
+                continue
+            if segment.endswith("+}"):
                 rest = "/".join(parts[index:])
                 if not rest:
                     return None
@@ -154,26 +158,35 @@ class _RestTable:
         patterns = [p for group in self._by_method.values() for p in group]
         # What selects an operation on some path: `acl`, `uploads`; no other operation may overlook it.
         self._subresources = frozenset(name for p in patterns for name in p.operation.query)
+        self._matching = lru_cache(maxsize=_PATHS)(self._match)
 
     def find(
         self, method: str, path: str, query: Query, headers: Mapping[str, str]
     ) -> tuple[OperationSpec, dict[str, str]] | None:
-        parts = path.removeprefix("/").split("/")
-        whole = parts[:-1] if parts[-1] == "" else parts
         found = [
             (pattern, labels)
-            for pattern in self._by_method.get(method, ())
-            if (labels := pattern.labels(parts if pattern.greedy else whole)) is not None
-            and pattern.fits(query, headers, self._subresources)
+            for pattern, labels in self._matching(method, path)
+            if pattern.fits(query, headers, self._subresources)
         ]
         if not found:
             return None
-        pattern, labels = min(found, key=lambda pair: pair[0].rank(query))
+        pattern, labels = found[0] if len(found) == 1 else min(found, key=lambda pair: pair[0].rank(query))
         return pattern.operation, labels
+
+    def _match(self, method: str, path: str) -> list[tuple[_Pattern, dict[str, str]]]:
+        """Every operation of such a path, with its labels."""
+        parts = path.removeprefix("/").split("/")
+        whole = parts[:-1] if parts[-1] == "" else parts
+        return [
+            (pattern, labels)
+            for pattern in self._by_method.get(method, ())
+            if (labels := pattern.labels(parts if pattern.greedy else whole)) is not None
+        ]
 
 
 # --- all services -------------------------------------------------------------------------------
 
+_SIGNERS = 256  # signing names remembered; whoever signs may write anything there
 _SCOPE_HINTS = {"states": "stepfunctions", "monitoring": "cloudwatch"}
 """Signing names unlike botocore's service name: which model to load first. Only a matter of speed."""
 
@@ -184,6 +197,7 @@ class Router:
     def __init__(self, names: Callable[[], Iterable[str]]) -> None:
         self._names = names
         self._rest: dict[str, _RestTable] = {}
+        self._signers: dict[tuple[str, int], list[ServiceSpec]] = {}
 
     def route(
         self,
@@ -225,6 +239,12 @@ class Router:
         if not scope:
             return []
         names = list(self._names())
+        known = self._signers.get((scope, len(names)))
+        if known is None and len(self._signers) < _SIGNERS:
+            known = self._signers[scope, len(names)] = self._find_signers(scope, names)
+        return self._find_signers(scope, names) if known is None else known
+
+    def _find_signers(self, scope: str, names: list[str]) -> list[ServiceSpec]:
         likely = _SCOPE_HINTS.get(scope, scope)
         near = [load(n) for n in names if n == likely or n.startswith(f"{likely}-")]
         found = [spec for spec in near if spec.signing_name == scope]

@@ -1,44 +1,42 @@
 """The `serve` command: `GET /ping`, `POST /invocations` and batch transform's `GET
 /execution-parameters` over one loaded model.
 
-One process, one event loop: a small network answers within the time that handing it to a thread
-would take. Never imports PyTorch.
+One process, one thread: a small network answers within the time that handing it to another would
+take. Never imports PyTorch.
 Source: SageMaker Developer Guide, "Use Your Own Inference Code with Hosting Services".
 """
 
+import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from os import environ
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import uvicorn
+import numpy as np
 
 from .artefact import Model, ModelError, load
+from .connections import Reply, Request, Server
 from .contract import Layout
 from .logs import log, start
-from .pictures import PictureError, decode, resize_exactly, to_pixels
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
+from .pictures import PictureError, Pixels, decode, resize_exactly, to_pixels
 
 PICTURE_TYPES = (b"image/png", b"image/jpeg", b"application/x-image")
-JSON, JSON_LINES, TEXT = b"application/json", b"application/jsonlines", b"text/plain"
+JSON, JSON_LINES = b"application/json", b"application/jsonlines"
 ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
 
 # The built-in's own words, which reach the client inside a ModelError.
 UNDECODABLE = b"unable to evaluate payload provided"
 
-BATCH_REQUESTS = 8  # in flight: more would only wait
+BATCH_REQUESTS = 8  # that batch transform keeps in flight: more would only wait
 
 MODEL_STATUS = 1  # exit status: the model cannot be served
 PORT_STATUS = 1  # exit status: the address cannot be had
+GRACE_S = 2.0  # for requests under way at SIGTERM; the host kills after 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,65 +62,69 @@ class Binding:
 
 
 class Service:
-    """The ASGI application."""
+    """What is answered, to one batch of requests after another."""
 
     def __init__(self, model: Model, body_limit: int) -> None:
         """body_limit: bytes; longer bodies are refused with 413."""
         self._model = model
         self._body_limit = body_limit
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, method = scope["path"], scope["method"]
-        if path == "/invocations":
-            if method == "POST":
-                await self._invoke(scope["headers"], receive, send)
-            else:
-                await respond(send, 405, b"use POST /invocations")
-        elif path == "/ping":
-            if method in ("GET", "HEAD"):
-                await respond(send, 200, b"")
-            else:
-                await respond(send, 405, b"use GET /ping")
-        elif path == "/execution-parameters" and method == "GET":
-            await respond(send, 200, batch_parameters(self._body_limit), JSON)
-        else:
-            await respond(send, 404, b"no such path; there are /ping and /invocations")
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+        """A reply to each; the graph runs once for all pictures."""
+        found = [self._look(request) for request in requests]
+        pictures = [look for look in found if not isinstance(look, Reply)]
+        rows = self._predictions(pictures)
+        return [
+            look if isinstance(look, Reply) else prediction(*next(rows), request.accept)
+            for look, request in zip(found, requests, strict=True)
+        ]
 
-    async def _invoke(self, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
-        content_type = accept = b""
-        for name, value in headers:
-            if name == b"content-type":
-                content_type = media_type(value)
-            elif name == b"accept":
-                accept = value.lower()
-            elif name == b"content-length" and int(value) > self._body_limit:
-                return await self._refuse_length(send)
+    def _predictions(self, pictures: Sequence[Pixels]) -> Iterator[tuple[list[float], float | None]]:
+        """Of each picture the probabilities, by label, and the novelty if it is scored."""
+        if not pictures:
+            return iter(())
+        probabilities, novelty = self._model.answers(np.stack(pictures))
+        scores = repeat(None) if novelty is None else novelty.tolist()
+        return zip(probabilities.tolist(), scores, strict=False)
+
+    def _look(self, request: Request) -> Reply | Pixels:
+        """The picture that was sent, (channels, height, width) as the graph takes it, or a reply."""
+        path, method = request.path, request.method
+        if path == b"/ping":
+            return Reply(200, b"") if method in (b"GET", b"HEAD") else Reply(405, b"use GET /ping")
+        if path == b"/execution-parameters" and method == b"GET":
+            return Reply(200, batch_parameters(self._body_limit), JSON)
+        if path != b"/invocations":
+            return Reply(404, b"no such path; there are /ping and /invocations")
+        if method != b"POST":
+            return Reply(405, b"use POST /invocations")
+        content_type = media_type(request.content_type)
         if content_type and content_type not in PICTURE_TYPES:
-            return await respond(send, 415, unsupported(content_type))
-        body = await read_body(receive, self._body_limit)
-        if body is None:
-            return await self._refuse_length(send)
+            return Reply(415, unsupported(content_type))
+        if request.body is None:
+            return Reply(413, b"the body is longer than %d bytes" % self._body_limit)
+        channels, height, width = self._model.shape
         try:
-            probabilities, novelty = self.answer(body)
+            return to_pixels(resize_exactly(decode(request.body, channels), height, width))
         except PictureError as error:
             log.info("Cannot use the picture sent: %s.", error)
-            return await respond(send, 400, UNDECODABLE)
-        if JSON_LINES in accept:
-            return await respond(send, 200, json_line(probabilities), JSON_LINES, attributes(novelty))
-        return await respond(send, 200, json_list(probabilities), JSON, attributes(novelty))
+            return Reply(400, UNDECODABLE)
 
-    def answer(self, body: bytes) -> tuple[list[float], float | None]:
-        """Probability of each class, by label, for the bytes of one picture; and its novelty, if scored.
 
-        Raises PictureError when the bytes are no usable picture.
-        """
-        channels, height, width = self._model.shape
-        image = resize_exactly(decode(body, channels), height, width)
-        probabilities, novelty = self._model.answers(to_pixels(image)[None])
-        return probabilities[0].tolist(), None if novelty is None else float(novelty[0])
+def prediction(probabilities: list[float], novelty: float | None, accept: bytes) -> Reply:
+    """Probability of each class, by label, in the form that is wanted."""
+    headers = attributes(novelty)
+    if JSON_LINES in accept.lower():
+        return Reply(200, json_line(probabilities), JSON_LINES, headers)
+    return Reply(200, json_list(probabilities), JSON, headers)
 
-    async def _refuse_length(self, send: Send) -> None:
-        await respond(send, 413, b"the body is longer than %d bytes" % self._body_limit)
+
+def attributes(novelty: float | None) -> bytes:
+    """The header in which a novelty travels beside the answer, whose form the built-in fixes.
+
+    InvokeEndpoint's reply has it as CustomAttributes: `novelty=0.412`.
+    """
+    return b"" if novelty is None else b"%b: novelty=%.3f\r\n" % (ATTRIBUTES, novelty)
 
 
 def media_type(value: bytes) -> bytes:
@@ -143,14 +145,6 @@ def json_list(probabilities: list[float]) -> bytes:
     return str(probabilities).encode()
 
 
-def attributes(novelty: float | None) -> Headers:
-    """The header in which a novelty travels beside the answer, whose form the built-in fixes.
-
-    InvokeEndpoint's reply has it as CustomAttributes: `novelty=0.412`.
-    """
-    return [] if novelty is None else [(ATTRIBUTES, b"novelty=%.3f" % novelty)]
-
-
 def json_line(probabilities: list[float]) -> bytes:
     """`{"prediction": [0.25, 0.75]}`, the form of batch transform."""
     return b'{"prediction": %b}' % json_list(probabilities)
@@ -161,39 +155,14 @@ def batch_parameters(body_limit: int) -> bytes:
 
     Source: SageMaker Developer Guide, "Use Your Own Inference Code with Batch Transform".
     """
-    megabytes = body_limit // 2**20
     return b'{"MaxConcurrentTransforms": %d, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": %d}' % (
         BATCH_REQUESTS,
-        megabytes,
+        body_limit // 2**20,
     )
-
-
-async def read_body(receive: Receive, limit: int) -> bytes | None:
-    """The whole body, or None as soon as it is longer than limit bytes."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):  # most pictures come in one piece
-        return body if len(body) <= limit else None
-    parts, size = [body], len(body)
-    while size <= limit and message.get("more_body", False):
-        message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-    return b"".join(parts) if size <= limit else None
-
-
-async def respond(
-    send: Send, status: int, body: bytes, content_type: bytes = TEXT, more: Headers | None = None
-) -> None:
-    """Send a whole response. more: headers besides those of the body."""
-    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *(more or [])]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def main() -> int:
     """Serve until SIGTERM and return the exit status: 0, or 1 when there is nothing to serve."""
-    # uvicorn hands the signal on when it has closed its sockets; before and after that, we end.
     signal.signal(signal.SIGTERM, _leave)
     start()
     layout = Layout.from_environment()
@@ -211,7 +180,8 @@ def main() -> int:
         print(f"Cannot listen on {binding.host}:{binding.port}: {error}.", file=sys.stderr)
         return PORT_STATUS
     log.info("Serving %s on %s:%d", layout.model, *listener.getsockname()[:2])
-    uvicorn.Server(_configuration(Service(model, binding.body_limit))).run([listener])
+    service = Service(model, binding.body_limit)
+    Server(service.answer, binding.body_limit).run(listener, until=_terminated, grace_s=GRACE_S)
     return 0
 
 
@@ -220,20 +190,8 @@ def _listen(binding: Binding) -> socket.socket:
     return socket.create_server((binding.host, binding.port), family=family, backlog=1024)
 
 
-def _configuration(service: Service) -> uvicorn.Config:
-    return uvicorn.Config(
-        service,
-        http="httptools",
-        loop="uvloop",
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=75,  # longer than a caller's connection pool keeps idle connections
-        timeout_graceful_shutdown=2,
-    )
+def _terminated(over: asyncio.Event) -> None:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:

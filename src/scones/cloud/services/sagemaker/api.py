@@ -12,6 +12,7 @@ from scones.cloud.services.sagemaker.endpoints import Endpoints
 from scones.cloud.services.sagemaker.hosting import Hosting
 from scones.cloud.services.sagemaker.images import Images
 from scones.cloud.services.sagemaker.invoke import Invoke
+from scones.cloud.services.sagemaker.journal import Journal
 from scones.cloud.services.sagemaker.limits import Limits
 from scones.cloud.services.sagemaker.models import EndpointConfigs, Models
 from scones.cloud.services.sagemaker.state_events import AnnouncingStore
@@ -164,6 +165,7 @@ def _captures(tools: _Tools, draw: random.Random | None) -> Captures:
         ids=tools.ids,
         call=tools.call,
         spawn=tools.spawn,
+        journal=Journal(tools.root / "captures", sync=tools.settings.sync == "full"),
         window_s=tools.settings.capture_window_s,
         limits=tools.limits,
         draw=draw,
@@ -183,6 +185,7 @@ def _hosting(tools: _Tools, captures: Captures) -> tuple[Hosting, tuple[object, 
         containers=tools.containers,
         captures=captures,
         root=tools.root / "endpoints",
+        payload_limit_bytes=tools.settings.payload_limit_bytes,
         limits=tools.limits,
     )
     models = Models(

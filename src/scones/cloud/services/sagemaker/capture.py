@@ -1,21 +1,24 @@
 """Data capture: what endpoints were asked and said, as JSON Lines in S3.
 
-A record is a row before its request is answered, so no crash loses one. A file's name is fixed with
-its first record, so delivering it twice writes one object. Capturing never fails an inference.
+A record is journaled before its request is answered, so no crash loses one. A file's name is fixed by
+a row before its first record, so delivering it twice writes one object. Capturing never fails an
+inference.
 """
 
 import asyncio
 import logging
 import random
-from base64 import b64encode
+from binascii import b2a_base64
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Self
 
 import orjson
 
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Call, Clock, Ids, Spawn, Wire
+from scones.cloud.services.sagemaker.journal import Journal
 from scones.cloud.services.sagemaker.limits import Limits
 from scones.cloud.services.sagemaker.store import CaptureFile, Store
 from scones.cloud.services.sagemaker.wording import S3Uri
@@ -30,9 +33,9 @@ _BACKLOG_BYTES = 1024**3  # undelivered records beyond this are dropped: S3 has 
 _RETRY_LONGEST_S = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CapturePlan:
-    """A DataCaptureConfig that is switched on."""
+    """A DataCaptureConfig that is switched on; each deployment has one of its own."""
 
     percentage: int
     input: bool
@@ -78,19 +81,21 @@ class Exchange:
 
 def capture_record(plan: CapturePlan, exchange: Exchange, event_id: str, time: datetime) -> bytes:
     """One line of a capture file, with its newline."""
-    data: Wire = {}
+    sides = []
     if plan.input:
-        data["endpointInput"] = _side(plan, exchange.request, exchange.request_type, "INPUT")
+        sides.append(b'"endpointInput":' + _side(plan, exchange.request, exchange.request_type, b"INPUT"))
     if plan.output:
-        data["endpointOutput"] = _side(plan, exchange.response, exchange.response_type, "OUTPUT")
+        sides.append(b'"endpointOutput":' + _side(plan, exchange.response, exchange.response_type, b"OUTPUT"))
     metadata: Wire = {"eventId": event_id}
     if attributes := [text for text in (exchange.custom_attributes, exchange.answered_attributes) if text]:
         metadata["customAttributes"] = attributes
     if exchange.inference_id:
         metadata["inferenceId"] = exchange.inference_id
-    metadata["inferenceTime"] = f"{time:%Y-%m-%dT%H:%M:%SZ}"
-    record = {"captureData": data, "eventMetadata": metadata, "eventVersion": "0"}
-    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    metadata["inferenceTime"] = f"{time.isoformat()[:19]}Z"
+    return b'{"captureData":{%b},"eventMetadata":%b,"eventVersion":"0"}\n' % (
+        b",".join(sides),
+        orjson.dumps(metadata),
+    )
 
 
 def file_key(plan: CapturePlan, endpoint: str, variant: str, first: datetime, unique: str) -> str:
@@ -99,15 +104,23 @@ def file_key(plan: CapturePlan, endpoint: str, variant: str, first: datetime, un
     return plan.destination.join(endpoint, variant, *f"{first:%Y/%m/%d/%H}".split("/"), name).key
 
 
-def _side(plan: CapturePlan, body: bytes, content_type: str, mode: str) -> Wire:
-    encoding = plan.encoding(content_type)
-    try:
-        data = b64encode(body).decode() if encoding == "BASE64" else body.decode()
-    except UnicodeDecodeError:  # it says text and is none: keep the bytes
-        encoding, data = "BASE64", b64encode(body).decode()
-    return {"observedContentType": content_type, "mode": mode, "data": data, "encoding": encoding}
+def _side(plan: CapturePlan, body: bytes, content_type: str, mode: bytes) -> bytes:
+    """A JSON object. Base64 goes in as it is: looking for what to escape would cost as much as making it."""
+    encoding, data = plan.encoding(content_type), b""
+    if encoding != "BASE64":
+        try:
+            data = orjson.dumps(body.decode())
+        except UnicodeDecodeError:  # it says text and is none: keep the bytes
+            encoding = "BASE64"
+    return b'{"observedContentType":%b,"mode":"%b","data":%b,"encoding":"%b"}' % (
+        orjson.dumps(content_type),
+        mode,
+        data or b'"%b"' % b2a_base64(body, newline=False),
+        encoding.encode(),
+    )
 
 
+@lru_cache(maxsize=64)
 def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
@@ -118,7 +131,7 @@ class _OpenFile:
     size: int = 0
 
 
-_Place = tuple[str, str, str]  # endpoint in lower case, variant, destination
+_Place = tuple[str, str, CapturePlan]  # endpoint, variant
 
 
 class Captures:
@@ -131,6 +144,7 @@ class Captures:
         ids: Ids,
         call: Call,
         spawn: Spawn,
+        journal: Journal,
         window_s: float,
         limits: Limits,
         draw: random.Random | None = None,
@@ -141,6 +155,7 @@ class Captures:
         self._ids = ids
         self._call = call
         self._spawn = spawn
+        self._journal = journal
         self._window_s = window_s
         self._limits = limits
         self._draw = draw or random.Random()
@@ -151,14 +166,17 @@ class Captures:
     async def start(self) -> None:
         """Deliver what an earlier cloud left."""
         self._closed = False
-        for file in self._store.capture_files():
-            self._backlog += self._store.capture_bytes(file)
+        files = self._store.capture_files()
+        self._journal.repair([file.id for file in files])
+        for file in files:
+            self._backlog += self._journal.size(file.id)
             self._spawn(self._deliver_at_last(file), name=f"capture {file.key}")
 
     async def close(self) -> None:
         """Deliver what can be delivered now; the rest waits for the next start."""
         self._closed = True
         await self.flush()
+        self._journal.close()
 
     def keep(self, plan: CapturePlan, endpoint: str, variant: str, exchange: Exchange) -> None:
         """Record a sampled exchange. Never raises: an inference does not fail for its capture."""
@@ -171,7 +189,7 @@ class Captures:
 
     async def flush(self, endpoint: str | None = None) -> None:
         """Deliver the open files of an endpoint, or all."""
-        places = [place for place in self._open if endpoint is None or place[0] == endpoint.lower()]
+        places = [place for place in self._open if endpoint is None or place[0].lower() == endpoint.lower()]
         for opened in [self._open.pop(place) for place in places]:
             await self._deliver_soon(opened.file)
 
@@ -181,21 +199,22 @@ class Captures:
         if self._backlog + len(record) > _BACKLOG_BYTES:
             _log.error("too many captures wait for S3: one of endpoint %s is dropped", endpoint)
             return
-        place = (endpoint.lower(), variant, str(plan.destination))
-        opened = self._open.get(place)
-        with self._db.transaction():
-            if not opened:
-                key = file_key(plan, endpoint, variant, now, self._ids.uuid())
-                opened = _OpenFile(self._store.add_capture_file(endpoint, plan.destination.bucket, key))
-            self._store.add_capture(opened.file, record)
+        place = (endpoint, variant, plan)
+        opened = self._open.get(place) or self._begin(place, now)
+        self._journal.append(opened.file.id, record)
         opened.size += len(record)
         self._backlog += len(record)
-        if place not in self._open:
-            self._open[place] = opened
-            self._spawn(self._end_of_window(place, opened), name=f"capture {opened.file.key}")
         if opened.size >= _FILE_BYTES:
             del self._open[place]
             self._spawn(self._deliver_soon(opened.file), name=f"capture {opened.file.key}")
+
+    def _begin(self, place: _Place, now: datetime) -> _OpenFile:
+        endpoint, variant, plan = place
+        key = file_key(plan, endpoint, variant, now, self._ids.uuid())
+        opened = _OpenFile(self._store.add_capture_file(endpoint, plan.destination.bucket, key))
+        self._open[place] = opened
+        self._spawn(self._end_of_window(place, opened), name=f"capture {key}")
+        return opened
 
     async def _end_of_window(self, place: _Place, opened: _OpenFile) -> None:
         await asyncio.sleep(self._window_s)
@@ -214,14 +233,18 @@ class Captures:
             delay = min(2 * delay, _RETRY_LONGEST_S)
 
     async def _deliver(self, file: CaptureFile) -> bool:
-        """Put the file into S3 and forget its rows; nobody else delivers it meanwhile."""
-        body = b"".join(self._store.captures(file))
-        try:
-            await self._call("s3", "PutObject", {"Bucket": file.bucket, "Key": file.key, "Body": body})
-        except ServiceError as error:
-            _log.warning("captures cannot be delivered to s3://%s/%s: %s", file.bucket, file.key, error)
-            return False
+        """Put the file into S3 and forget it; nobody else delivers it meanwhile."""
+        size = self._journal.size(file.id)
+        if size:  # else a crash came between the row and its first record
+            request = {"Bucket": file.bucket, "Key": file.key, "Body": self._journal.body(file.id)}
+            try:
+                await self._call("s3", "PutObject", request)
+            except ServiceError as error:
+                where = f"s3://{file.bucket}/{file.key}"
+                _log.warning("captures cannot be delivered to %s: %s", where, error)
+                return False
         with self._db.transaction():
             self._store.delete_capture_file(file)
-        self._backlog -= len(body)
+        self._journal.delete(file.id)
+        self._backlog -= size
         return True

@@ -30,6 +30,7 @@ class Variant:
         self._limits = limits
         self.workers: list[Worker] = []
         self._ready = asyncio.Event()
+        self._waiting = 0
 
     def ready_changed(self) -> None:
         if any(worker.ready for worker in self.workers):
@@ -39,17 +40,28 @@ class Variant:
 
     async def worker(self) -> Worker:
         """The least busy process that answers. Raises ServiceUnavailable rather than queue without end."""
-        try:
-            async with asyncio.timeout(self._limits.ready_s):
-                await self._ready.wait()
-        except TimeoutError:
-            raise _unavailable(
-                f"Production variant {self.spec.name} is being restarted; try again."
-            ) from None
+        if not self._ready.is_set():
+            await self._restarted()
         worker = min((w for w in self.workers if w.ready), key=lambda w: w.in_flight, default=None)
         if worker is None or worker.in_flight >= self._limits.in_flight:
-            raise _unavailable(f"Production variant {self.spec.name} has too many requests in progress.")
+            raise self._too_many()
         return worker
+
+    async def _restarted(self) -> None:
+        """Wait until a process answers again. Raises ServiceUnavailable when that takes long or many wait."""
+        if self._waiting >= self._limits.in_flight * len(self.workers):
+            raise self._too_many()
+        self._waiting += 1
+        try:
+            await asyncio.wait_for(self._ready.wait(), self._limits.ready_s)
+        except TimeoutError:
+            name = self.spec.name
+            raise _unavailable(f"Production variant {name} is being restarted; try again.") from None
+        finally:
+            self._waiting -= 1
+
+    def _too_many(self) -> ServiceError:
+        return _unavailable(f"Production variant {self.spec.name} has too many requests in progress.")
 
 
 class Fleet:
@@ -64,6 +76,8 @@ class Fleet:
 
     def choose(self, draw: random.Random) -> Variant:
         """A variant at random, by weight."""
+        if len(self.variants) == 1:
+            return self.variants[0]
         weights = [variant.spec.weight for variant in self.variants]
         return draw.choices(self.variants, weights if any(weights) else None)[0]
 

@@ -37,7 +37,6 @@ __all__ = ["Hosting", "log_group"]
 
 _log = logging.getLogger(__name__)
 
-_KEEP_ALIVE_S = 3.0  # shorter than servers' own (5 s and up), so that we close first
 _STOP_GRACE_S = 30.0
 _CLOSE_GRACE_S = 3.0
 _RETRY_FIRST_S, _RETRY_LONGEST_S = 1.0, 60.0
@@ -62,6 +61,7 @@ class Hosting:
         containers: Containers,
         captures: Captures,
         root: Path,
+        payload_limit_bytes: int,
         limits: Limits,
     ) -> None:
         self._db = db
@@ -75,6 +75,7 @@ class Hosting:
         self._containers = containers
         self._captures = captures
         self._root = root
+        self._payload_limit_bytes = payload_limit_bytes
         self._limits = limits
         self._serving: dict[str, Fleet] = {}
         self._fleets: set[Fleet] = set()  # every fleet that may have processes
@@ -83,15 +84,13 @@ class Hosting:
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """The one client towards all serving processes."""
+        """The one client for all pings."""
         assert self._session is not None, "hosting was not started"
         return self._session
 
     async def start(self) -> None:
         self._session = aiohttp.ClientSession(
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(), connector=aiohttp.TCPConnector(force_close=True)
         )
         work: dict[EndpointStatus, Callable[[str], Awaitable[None]]] = {
             EndpointStatus.CREATING: self._create,
@@ -263,6 +262,7 @@ class Hosting:
             clock=self._clock,
             log=log,
             ready_changed=variant.ready_changed,
+            answer_limit_bytes=self._payload_limit_bytes,
         )
 
     async def _take_down(self, fleet: Fleet, *, grace_s: float) -> None:

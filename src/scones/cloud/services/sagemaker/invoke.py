@@ -1,13 +1,11 @@
 """InvokeEndpoint: one request to one process of a variant, and its answer back."""
 
 import random
-from dataclasses import dataclass
-
-import aiohttp
 
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Context, Wire
 from scones.cloud.services.sagemaker.capture import Captures, Exchange
+from scones.cloud.services.sagemaker.connection import Answer, NoAnswerError
 from scones.cloud.services.sagemaker.fleet import Fleet, Variant
 from scones.cloud.services.sagemaker.hosting import Hosting, log_group
 from scones.cloud.services.sagemaker.limits import Limits
@@ -25,28 +23,14 @@ _PASSED_ON = {
     "CustomAttributes": _ATTRIBUTES,
     "InferenceId": "X-Amzn-SageMaker-Inference-Id",
 }
-_NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding")
-_PIECE_BYTES = 64 * 1024
-_UNSUPPORTED = (
-    "TargetModel",
-    "TargetContainerHostname",
-    "EnableExplanations",
-    "InferenceComponentName",
-    "SessionId",
+_UNSUPPORTED = frozenset(
+    ("TargetModel", "TargetContainerHostname", "EnableExplanations", "InferenceComponentName", "SessionId")
 )
 _TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container primary. Review the latency"
     " metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
 )
 _NO_ANSWER = "Amazon SageMaker could not get a response from the primary endpoint."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
-    status: int
-    content_type: str
-    custom_attributes: str | None
-    body: bytes
 
 
 class Invoke:
@@ -63,12 +47,11 @@ class Invoke:
         self._captures = captures
         self._settings = settings
         self._draw = draw or random.Random()
-        self._timeout = aiohttp.ClientTimeout(total=limits.invocation_s)
+        self._timeout_s = limits.invocation_s
 
     async def invoke_endpoint(self, request: Wire, context: Context) -> Wire:
-        for member in _UNSUPPORTED:
-            if request.get(member):
-                raise _invalid(f"{member} is not supported by this cloud.")
+        if not _UNSUPPORTED.isdisjoint(request):
+            raise _invalid(f"{', '.join(_UNSUPPORTED & request.keys())} is not supported by this cloud.")
         body: bytes = request["Body"]
         if len(body) > self._settings.payload_limit_bytes:
             raise _invalid(f"Request {context.request_id} has oversize body.")
@@ -80,24 +63,26 @@ class Invoke:
         worker = await variant.worker()
         worker.in_flight += 1
         try:
-            answer = await self._ask(worker, request, body)
+            answer = await worker.invoke(_request_headers(request), body, timeout_s=self._timeout_s)
         except TimeoutError:
             fleet.run(worker.suspect())
             raise self._model_error(fleet, worker, 0, _TIMED_OUT) from None
-        except (aiohttp.ClientError, OSError):
+        except (NoAnswerError, OSError):
             raise self._model_error(fleet, worker, 0, _NO_ANSWER) from None
         finally:
             worker.in_flight -= 1
         if not 200 <= answer.status < 300:
             raise self._model_error(fleet, worker, answer.status, answer.body.decode("utf-8", "replace"))
-        self._capture(fleet, variant, request, answer)
+        content_type = _text(answer.headers.get(b"content-type")) or _DEFAULT_TYPE
+        attributes = _text(answer.headers.get(_ATTRIBUTES.lower().encode())) or None
+        self._capture(fleet, variant, request, answer, content_type, attributes)
         reply: Wire = {
             "Body": answer.body,
-            "ContentType": answer.content_type,
+            "ContentType": content_type,
             "InvokedProductionVariant": variant.spec.name,
         }
-        if answer.custom_attributes:
-            reply["CustomAttributes"] = answer.custom_attributes
+        if attributes:
+            reply["CustomAttributes"] = attributes
         return reply
 
     def _variant(self, fleet: Fleet, request: Wire) -> Variant:
@@ -109,49 +94,25 @@ class Invoke:
             raise _invalid(f"Variant {wanted} of endpoint {fleet.endpoint} not found.")
         return variant
 
-    async def _ask(self, worker: Worker, request: Wire, body: bytes) -> _Answer:
-        try:
-            return await self._post(worker, request, body)
-        except aiohttp.ServerDisconnectedError:
-            if not worker.ready:
-                raise
-            return await self._post(worker, request, body)  # an idle connection was closed as we wrote
-
-    async def _post(self, worker: Worker, request: Wire, body: bytes) -> _Answer:
-        limit = self._settings.payload_limit_bytes
-        async with self._hosting.session.post(
-            f"{worker.url}/invocations",
-            data=body,
-            headers=_request_headers(request),
-            skip_auto_headers=_NOT_ADDED,
-            allow_redirects=False,
-            timeout=self._timeout,
-        ) as reply:
-            if (reply.content_length or 0) > limit:
-                raise aiohttp.ClientPayloadError("the answer is too long")
-            answer = bytearray()
-            async for piece in reply.content.iter_chunked(_PIECE_BYTES):
-                answer += piece
-                if len(answer) > limit:
-                    raise aiohttp.ClientPayloadError("the answer is too long")
-            return _Answer(
-                status=reply.status,
-                content_type=reply.headers.get("Content-Type", _DEFAULT_TYPE),
-                custom_attributes=reply.headers.get(_ATTRIBUTES),
-                body=bytes(answer),
-            )
-
-    def _capture(self, fleet: Fleet, variant: Variant, request: Wire, answer: _Answer) -> None:
+    def _capture(
+        self,
+        fleet: Fleet,
+        variant: Variant,
+        request: Wire,
+        answer: Answer,
+        content_type: str,
+        attributes: str | None,
+    ) -> None:
         if not fleet.capture:
             return
         exchange = Exchange(
             request=request["Body"],
             request_type=request.get("ContentType") or _DEFAULT_TYPE,
             response=answer.body,
-            response_type=answer.content_type,
+            response_type=content_type,
             inference_id=request.get("InferenceId"),
             custom_attributes=request.get("CustomAttributes"),
-            answered_attributes=answer.custom_attributes,
+            answered_attributes=attributes,
         )
         self._captures.keep(fleet.capture, fleet.endpoint, variant.spec.name, exchange)
 
@@ -176,16 +137,21 @@ class Invoke:
         )
 
 
-def _request_headers(request: Wire) -> dict[str, str]:
-    """The headers a container gets to see; all others stop here."""
-    headers = {"Content-Type": request.get("ContentType") or _DEFAULT_TYPE}
+def _request_headers(request: Wire) -> bytes:
+    """The header lines a container gets to see; all others stop here."""
+    lines = f"Content-Type: {request.get('ContentType') or _DEFAULT_TYPE}\r\n"
+    count = 1
     for member, header in _PASSED_ON.items():
         if value := request.get(member):
-            headers[header] = value
-    for value in headers.values():
-        if "\n" in value or "\r" in value or "\0" in value:
-            raise _invalid("A header value holds a line break.")
-    return headers
+            lines += f"{header}: {value}\r\n"
+            count += 1
+    if "\0" in lines or lines.count("\r") != count or lines.count("\n") != count:
+        raise _invalid("A header value holds a line break.")
+    return lines.encode()
+
+
+def _text(value: bytes | None) -> str:
+    return value.decode("utf-8", "replace") if value else ""
 
 
 def _invalid(message: str) -> ServiceError:

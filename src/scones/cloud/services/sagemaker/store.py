@@ -55,10 +55,7 @@ _DELETE_TAG = "DELETE FROM sagemaker_tags WHERE arn = ? AND key = ?"
 _DELETE_TAGS = "DELETE FROM sagemaker_tags WHERE arn = ?"
 
 _ADD_CAPTURE_FILE = "INSERT INTO sagemaker_capture_files (endpoint, bucket, key) VALUES (?, ?, ?)"
-_ADD_CAPTURE = "INSERT INTO sagemaker_captures (file, record) VALUES (?, ?)"
 _CAPTURE_FILES = "SELECT id, endpoint, bucket, key FROM sagemaker_capture_files ORDER BY id"
-_CAPTURES = "SELECT record FROM sagemaker_captures WHERE file = ? ORDER BY id"
-_CAPTURE_BYTES = "SELECT coalesce(sum(length(record)), 0) FROM sagemaker_captures WHERE file = ?"
 _DELETE_CAPTURE_FILE = "DELETE FROM sagemaker_capture_files WHERE id = ?"
 
 _CONDITIONS = {
@@ -187,19 +184,8 @@ class Store:
         assert file_id is not None
         return CaptureFile(id=file_id, endpoint=endpoint, bucket=bucket, key=key)
 
-    def add_capture(self, file: CaptureFile, record: bytes) -> None:
-        self._db.execute(_ADD_CAPTURE, (file.id, record))
-
     def capture_files(self) -> list[CaptureFile]:
         return [CaptureFile(**dict(row)) for row in self._db.all(_CAPTURE_FILES)]
-
-    def captures(self, file: CaptureFile) -> list[bytes]:
-        return [row["record"] for row in self._db.all(_CAPTURES, (file.id,))]
-
-    def capture_bytes(self, file: CaptureFile) -> int:
-        row = self._db.one(_CAPTURE_BYTES, (file.id,))
-        assert row is not None
-        return int(row[0])
 
     def delete_capture_file(self, file: CaptureFile) -> None:
         self._db.execute(_DELETE_CAPTURE_FILE, (file.id,))

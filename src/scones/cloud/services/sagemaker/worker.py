@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 
 from scones.cloud.ports import Clock
+from scones.cloud.services.sagemaker.connection import Answer, Connection, NoAnswerError
 from scones.cloud.services.sagemaker.container import Containers
 from scones.cloud.services.sagemaker.log_stream import LogStream
 from scones.cloud.services.sagemaker.records import VariantSpec
@@ -20,12 +21,14 @@ __all__ = ["Launch", "StartError", "Worker"]
 
 _log = logging.getLogger(__name__)
 
+_LOOPBACK = "127.0.0.1"
 _PING_TIMEOUT_S = 2.0  # SageMaker's own, for each try
 _PING_FIRST_S, _PING_LONGEST_S = 0.05, 1.0  # between tries
 _STOP_GRACE_S = 30.0  # between SIGTERM and SIGKILL, SageMaker's own
 _BACKOFF_FIRST_S, _BACKOFF_LONGEST_S = 0.2, 30.0
 _STABLE_S = 60.0  # a process that lived this long starts with a short back-off again
 _PORT_TRIES = 3
+_KEEP_ALIVE_S = 3.0  # shorter than servers' own (5 s and up), so that we close first
 _CHECKS = 3  # pings that a process which let a request time out may miss
 
 
@@ -55,6 +58,7 @@ class Worker:
         clock: Clock,
         log: LogStream,
         ready_changed: Callable[[], None],
+        answer_limit_bytes: int,
     ) -> None:
         self._launch = launch
         self._containers = containers
@@ -64,6 +68,10 @@ class Worker:
         self._ready_changed = ready_changed
         self._process: Process | None = None
         self._suspected = False
+        self._answer_limit_bytes = answer_limit_bytes
+        self._idle: list[tuple[float, Connection]] = []  # since when, oldest first
+        self._port = 0
+        self._head = b""
         self.url = ""
         self.ready = False
         self.in_flight = 0
@@ -103,9 +111,37 @@ class Worker:
 
     async def stop(self, *, grace_s: float = _STOP_GRACE_S) -> None:
         self._set_ready(False)
+        while self._idle:
+            self._idle.pop()[1].close()
         if self._process:
             await self._process.stop(grace_s=grace_s)
         await self.log.close()
+
+    async def invoke(self, headers: bytes, body: bytes, *, timeout_s: float) -> Answer:
+        """POST /invocations. headers: whole lines. Raises NoAnswerError, OSError and TimeoutError."""
+        head = self._head + headers
+        connection = self._idle_connection()
+        try:
+            if connection:
+                try:
+                    return await connection.ask(head, body, timeout_s=timeout_s)
+                except NoAnswerError as lost:
+                    if not (lost.idle and self.ready):
+                        raise  # else it was closed as idle while we wrote
+            connection = await Connection.open(_LOOPBACK, self._port, limit_bytes=self._answer_limit_bytes)
+            return await connection.ask(head, body, timeout_s=timeout_s)
+        finally:
+            if connection and not connection.closed:
+                self._idle.append((self._clock.monotonic(), connection))
+
+    def _idle_connection(self) -> Connection | None:
+        """The one used last, unless the container may be about to close it."""
+        while self._idle:
+            since, connection = self._idle.pop()
+            if not connection.closed and self._clock.monotonic() - since < _KEEP_ALIVE_S:
+                return connection
+            connection.close()
+        return None
 
     async def suspect(self) -> None:
         """A request got no answer in time: where pings get none either, end the process."""
@@ -130,12 +166,14 @@ class Worker:
                 base=launch.base,
                 purpose=f"endpoint {launch.endpoint} {launch.spec.name}",
                 environment=launch.spec.environment,
-                contract={"BIND_HOST": "127.0.0.1", "SAGEMAKER_BIND_TO_PORT": str(port)},
+                contract={"BIND_HOST": _LOOPBACK, "SAGEMAKER_BIND_TO_PORT": str(port)},
                 log=self.log,
             )
         except (OSError, ValueError) as error:
             raise StartError(f"the serving process could not be started: {error}") from error
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{_LOOPBACK}:{port}"
+        self._port = port
+        self._head = f"POST /invocations HTTP/1.1\r\nHost: {_LOOPBACK}:{port}\r\n".encode()
         try:
             async with asyncio.timeout(launch.spec.startup_timeout_s):
                 await self._until_answering(process)
@@ -179,7 +217,7 @@ class Worker:
 
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((_LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
 
@@ -188,7 +226,7 @@ def _taken(port: int) -> bool:
     """Has somebody else got the port that was free a moment ago?"""
     with socket.socket() as probe:
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((_LOOPBACK, port))
         except OSError as error:
             return error.errno == errno.EADDRINUSE
     return False

@@ -22,6 +22,7 @@ _GROUP = "/aws/sagemaker/TransformJobs"
 _STARTUP_S = 240  # for a container to answer /ping, documented
 _PARAMETERS_S = 5.0  # for it to answer /execution-parameters
 _STOP_GRACE_S = 3.0
+_ANSWER_BYTES = 100 * 1024 * 1024  # no answer may be longer, as no payload may
 
 
 class Instances:
@@ -112,6 +113,7 @@ class Instances:
             clock=self._clock,
             log=self.stream(f"{job.name}/i-{self._ids.token(17)}"),
             ready_changed=lambda: None,
+            answer_limit_bytes=_ANSWER_BYTES,
         )
 
 

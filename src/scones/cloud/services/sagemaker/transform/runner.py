@@ -206,8 +206,6 @@ class TransformRunner:
             raise _FailedError(f"AlgorithmError: Unable to get response from algorithm: {error}") from error
         except (InputsError, OutputsError) as error:
             raise _FailedError(f"ClientError: {error}") from error
-        finally:
-            lanes.close()
         self._faults.reach("sagemaker.transform.written")
         if failure:
             raise _FailedError(f"{failure}: See job logs for more information")
