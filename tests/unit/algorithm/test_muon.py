@@ -1,6 +1,7 @@
 """Kernels step by a fixed share in an orthogonal direction; the rest is plain Nesterov descent."""
 
 import copy
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -13,8 +14,8 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def optimizer(kernels: list[Tensor], matrices: list[Tensor], vectors: list[Tensor], lr: float = 0.1) -> Muon:
-    return Muon(kernels, matrices, vectors, lr=lr, momentum=0.9, weight_decay=0.01)
+def optimizer(kernels: Sequence[Tensor], matrices: Sequence[Tensor], vectors: Sequence[Tensor]) -> Muon:
+    return Muon(kernels, matrices, vectors, lr=0.1, momentum=0.9, weight_decay=0.01)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (4, 30), (30, 4), (1, 9), (9, 1)])

@@ -36,7 +36,7 @@ def test_a_turn_keeps_the_shape(shape: tuple[int, int, int], turns: int) -> None
 
 
 def test_training_asks_for_class_and_turn() -> None:
-    net = Turned(Fixed(), 4).train()
+    net = Turned(Fixed(), 2, 4).train()
     batch, labels = torch.rand(64, 1, 4, 4), torch.arange(64) % 2
     turns = Turns(net, 64, Generator().manual_seed(0))
     pictures, targets = turns.pictures(batch), turns.targets(labels)
@@ -52,14 +52,14 @@ def test_training_asks_for_class_and_turn() -> None:
 
 def test_use_averages_each_class_over_all_turns() -> None:
     batch = torch.rand(5, 1, 4, 4)
-    found = Turned(Fixed(), 4).eval()(batch)
+    found = Turned(Fixed(), 2, 4).eval()(batch)
     parts = [Fixed()(torch.rot90(batch, number, (2, 3)))[:, [number, 4 + number]] for number in range(4)]
     assert torch.allclose(found, torch.stack(parts).mean(0))
 
 
 def test_a_network_without_turns_is_left_alone() -> None:
     batch, labels = torch.rand(6, 1, 4, 4), torch.zeros(6, 3, dtype=torch.int64)
-    for net in (Fixed(), Turned(Fixed(), 1)):
+    for net in (Fixed(), Turned(Fixed(), 8, 1)):
         turns = Turns(net, 6, Generator())
         assert turns.pictures(batch) is batch
         assert turns.targets(labels) is labels

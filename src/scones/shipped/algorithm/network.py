@@ -46,7 +46,7 @@ def recipe_network(settings: Hyperparameters, mean: Tensor, spread: Tensor) -> t
         layers.append(_Group(before, width))
         before = width
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, settings.num_classes * turns)]
-    return turning.Turned(nn.Sequential(*layers), turns)
+    return turning.Turned(nn.Sequential(*layers), settings.num_classes, turns)
 
 
 def documented(settings: Hyperparameters, mean: Tensor, spread: Tensor) -> nn.Module:

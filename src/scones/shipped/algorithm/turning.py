@@ -45,17 +45,17 @@ class Turned(nn.Module):
     returns (N, classes * turns); evaluating, (N, classes), averaged over all turns of a picture.
     """
 
-    def __init__(self, network: nn.Module, turns: int) -> None:
+    def __init__(self, network: nn.Module, classes: int, turns: int) -> None:
         super().__init__()
         self.network = network
-        self.turns = turns
+        self.classes, self.turns = classes, turns
 
     def forward(self, batch: Tensor) -> Tensor:
         if self.training or self.turns == 1:
             return self.network(batch)  # type: ignore[no-any-return]
         every = torch.cat([turn(batch, number, self.turns) for number in range(self.turns)])
         scores: Tensor = self.network(every)
-        return scores.view(self.turns, len(batch), -1, self.turns).diagonal(dim1=0, dim2=3).mean(2)
+        return scores.view(self.turns, -1, self.classes, self.turns).diagonal(dim1=0, dim2=3).mean(2)
 
 
 class Turns:
