@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Odd polynomial a x + b x^3 + c x^5, steep at zero: five rounds bring singular values near one.
+# Odd polynomial a x + b x^3 + c x^5, steep at zero: a few rounds bring singular values near one.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-ROUNDS = 5
+ROUNDS = 4
 TINY = 1e-7  # keeps a gradient of nothing but zeros from dividing by zero
 
 

@@ -37,11 +37,11 @@ def recipe_network(settings: Hyperparameters, mean: Tensor, spread: Tensor) -> t
     mean, spread: as in Normalise.
     """
     turns = 1 if settings.multi_label else turning.count(settings.image_shape)
-    before, width = settings.image_shape[0], recipe.WIDTHS[0]
+    before = settings.image_shape[0]
     layers: list[nn.Module] = [Normalise(mean, spread)]
     for stride in [2] * _halvings(settings) or [1]:
-        layers.append(_convolution(before, width, stride))
-        before = width
+        layers.append(_convolution(before, recipe.STEM_WIDTH, stride))
+        before = recipe.STEM_WIDTH
     for width in recipe.WIDTHS:
         layers.append(_Group(before, width))
         before = width

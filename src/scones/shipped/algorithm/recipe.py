@@ -6,11 +6,12 @@ imports nothing, so that it reads at one sitting and costs nothing.
 """
 
 # Length
-EPOCHS = 40  # passes over the training pictures
+EPOCHS = 30  # passes over the training pictures
 MINI_BATCH_SIZE = 32  # pictures a step
 
 # Network: a stem, then groups of two convolutions, each at half the side of the one before
-WIDTHS = (24, 48, 96)  # channels of the groups; the stem has as many as the first
+STEM_WIDTH = 16  # channels; at full side every one is dear
+WIDTHS = (24, 48, 96)  # channels of the groups
 STEM_SIDE = 32  # pixels: strided convolutions halve a picture until its longer side is at most this
 
 # Optimisation: Muon for convolution kernels, Nesterov momentum for the rest, rate up and down once

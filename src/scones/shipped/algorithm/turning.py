@@ -54,7 +54,7 @@ class Turned(nn.Module):
         if self.training or self.turns == 1:
             return self.network(batch)  # type: ignore[no-any-return]
         every = torch.cat([turn(batch, number, self.turns) for number in range(self.turns)])
-        scores: Tensor = self.network(every)
+        scores: Tensor = self.network(every.contiguous(memory_format=torch.channels_last))
         return scores.view(self.turns, -1, self.classes, self.turns).diagonal(dim1=0, dim2=3).mean(2)
 
 
