@@ -30,7 +30,7 @@ def turn(batch: Tensor, number: int, turns: int) -> Tensor:
 
 
 def turn_each(batch: Tensor, numbers: Tensor, turns: int) -> Tensor:
-    """Each picture by its own number. numbers: (N,) int64 on the batch's device."""
+    """Each picture by its own number. numbers: (N,) int64 on the CPU."""
     result = torch.empty_like(batch)
     for number in range(turns):
         chosen = (numbers == number).nonzero()[:, 0]
@@ -68,7 +68,7 @@ class Turns:
 
     def pictures(self, batch: Tensor) -> Tensor:
         """(N, C, H, W): each picture turned."""
-        return batch if self._turns == 1 else turn_each(batch, self._numbers.to(batch.device), self._turns)
+        return batch if self._turns == 1 else turn_each(batch, self._numbers, self._turns)
 
     def targets(self, labels: Tensor) -> Tensor:
         """What the network is to answer for labels (N,): class and turn as one number."""
@@ -79,4 +79,4 @@ class Turns:
         if self._turns == 1:
             return found
         apart = found.view(len(found), -1, self._turns)
-        return apart[torch.arange(len(found)), :, self._numbers.to(found.device)]
+        return apart[torch.arange(len(found)), :, self._numbers]
