@@ -18,6 +18,7 @@ from .logs import TAB, log
 from .objective import objective
 from .pictures import Pixels
 from .plan import Plan
+from .turning import Turns
 from .weights import fit_into
 
 LOG_EVERY = 20  # batches
@@ -275,21 +276,22 @@ class Run:
         pictures = [self._train.pictures[index] for index in chosen.tolist()]
         random = self._generator if plan.random_crop else None
         batch = _to_device(crops(pictures, self._settings.image_shape, random), self._device)
-        batch = plan.augment(batch, self._generator)
+        turns = Turns(plan.network, len(chosen), self._generator)
+        batch = turns.pictures(plan.augment(batch, self._generator))
         batch = batch.contiguous(memory_format=torch.channels_last)
         labels = self._labels[chosen].to(self._device)
         self._set_rate(epoch)
         with torch.autocast(self._device.type, self._half) if self._half else nullcontext():
             found = plan.network(batch)
         found = found.float()
-        loss = self._objective.loss(found, labels)
+        loss = self._objective.loss(found, turns.targets(labels))
         plan.optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.step(plan.optimizer)
         self._scaler.update()
         self.steps += 1
         plan.keeper.after_step(plan.network)
-        return found.detach(), labels
+        return turns.scores(found.detach()), labels
 
     def _set_rate(self, epoch: int) -> None:
         done = self.steps / (self._settings.epochs * self._steps_per_epoch)

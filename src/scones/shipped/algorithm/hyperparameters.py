@@ -108,7 +108,7 @@ def defaults(follows_recipe: bool) -> dict[str, Any]:
             "use_pretrained_model": 0,
             "epochs": recipe.EPOCHS,
             "learning_rate": recipe.PEAK_RATE,
-            "optimizer": "nag",
+            "optimizer": "muon",
             "momentum": recipe.MOMENTUM,
             "weight_decay": recipe.WEIGHT_DECAY,
             "mini_batch_size": recipe.MINI_BATCH_SIZE,

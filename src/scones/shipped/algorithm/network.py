@@ -4,10 +4,9 @@ Every network takes (N, C, H, W) float32 pixels from 0 to 255 and returns (N, nu
 logits, so that no caller ever normalises anything.
 """
 
-import torch
 from torch import Tensor, nn
 
-from . import recipe
+from . import recipe, turning
 from .hyperparameters import SMALL_DEPTHS, Hyperparameters
 
 
@@ -29,25 +28,25 @@ class Normalise(nn.Module):
 
 def recipe_depth(settings: Hyperparameters) -> int:
     """Layers with weights on the longest path through `recipe_network`."""
-    return _halvings(settings) + int(_halvings(settings) == 0) + 2 * len(recipe.WIDTHS) + 1
+    return max(_halvings(settings), 1) + 2 * len(recipe.WIDTHS) + 1
 
 
-def recipe_network(settings: Hyperparameters, mean: Tensor, spread: Tensor) -> nn.Module:
-    """The project's own small residual network (recipe.py). mean, spread: as in Normalise."""
-    channels = settings.image_shape[0]
-    width = recipe.WIDTHS[0]
+def recipe_network(settings: Hyperparameters, mean: Tensor, spread: Tensor) -> turning.Turned:
+    """The project's own small network (recipe.py), which learns from quarter turns too.
+
+    mean, spread: as in Normalise.
+    """
+    turns = 1 if settings.multi_label else turning.count(settings.image_shape)
+    before = settings.image_shape[0]
     layers: list[nn.Module] = [Normalise(mean, spread)]
-    for _ in range(_halvings(settings)):
-        layers.append(_convolution(channels, width, stride=2))
-        channels = width
-    if channels != width:
-        layers.append(_convolution(channels, width, stride=1))
-    channels = width
-    for number, width in enumerate(recipe.WIDTHS):
-        layers.append(_Residual(channels, width, stride=1 if number == 0 else 2))
-        channels = width
-    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, settings.num_classes))
-    return nn.Sequential(*layers, *head)
+    for stride in [2] * _halvings(settings) or [1]:
+        layers.append(_convolution(before, recipe.STEM_WIDTH, stride))
+        before = recipe.STEM_WIDTH
+    for width in recipe.WIDTHS:
+        layers.append(_Group(before, width))
+        before = width
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, settings.num_classes * turns)]
+    return turning.Turned(nn.Sequential(*layers), settings.num_classes, turns)
 
 
 def documented(settings: Hyperparameters, mean: Tensor, spread: Tensor) -> nn.Module:
@@ -90,7 +89,7 @@ def resnet(settings: Hyperparameters, num_layers: int) -> nn.Module:
 
 def _halvings(settings: Hyperparameters) -> int:
     side, count = max(settings.image_shape[1:]), 0
-    while side > recipe.STAGE_SIDE:
+    while side > recipe.STEM_SIDE:
         side, count = -(-side // 2), count + 1
     return count
 
@@ -114,33 +113,30 @@ def _activation(channels: int) -> tuple[nn.Module, nn.Module]:
     return nn.BatchNorm2d(channels, eps=2e-5), nn.ReLU(inplace=True)
 
 
-def _convolution(before: int, after: int, stride: int, size: int = 3) -> nn.Sequential:
+def _convolution(before: int, after: int, stride: int = 1) -> nn.Sequential:
     # Normalisation after the convolution folds into it when the graph is optimised for serving.
     return nn.Sequential(
-        nn.Conv2d(before, after, size, stride, size // 2, bias=False),
+        nn.Conv2d(before, after, 3, stride, 1, bias=False),
         nn.BatchNorm2d(after),
         nn.ReLU(inplace=True),
     )
 
 
-class _Residual(nn.Module):
-    """Two 3x3 convolutions beside a short cut; halves the side when stride is 2."""
+class _Group(nn.Module):
+    """Two 3x3 convolutions, the first at half the side afterwards, the second beside a short cut."""
 
-    def __init__(self, before: int, after: int, stride: int) -> None:
+    def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.first = _convolution(before, after, stride)
-        self.second = nn.Sequential(nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after))
-        self.short = nn.Sequential()
-        if stride != 1:
-            self.short.append(nn.AvgPool2d(2, ceil_mode=True))
-        if before != after:
-            self.short.append(nn.Conv2d(before, after, 1, bias=False))
-            self.short.append(nn.BatchNorm2d(after))
-        # Each block starts as its short cut, which lets high learning rates work at once.
-        nn.init.zeros_(self.second[1].weight)  # type: ignore[arg-type]
+        self.first = _convolution(before, after)
+        self.first.insert(1, nn.MaxPool2d(2, ceil_mode=True))
+        self.second = _convolution(after, after)
+        for convolution in (self.first[0], self.second[0]):
+            # As many channels as fit start by passing on what they get.
+            nn.init.dirac_(convolution.weight.data[: convolution.in_channels])  # type: ignore
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.second(self.first(x)) + self.short(x))
+        x = self.first(x)
+        return x + self.second(x)  # type: ignore[no-any-return]
 
 
 class _PreActivation(nn.Module):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from . import augment, network, recipe
 from .hyperparameters import Hyperparameters
 from .logs import log
+from .muon import Muon
 from .weights import fit_into
 
 
@@ -77,7 +78,7 @@ def by_recipe(
         calibrate=True,
         shown={
             "num_layers": network.recipe_depth(settings),
-            "optimizer": "nag",
+            "optimizer": "muon",
             "momentum": recipe.MOMENTUM,
             "weight_decay": recipe.WEIGHT_DECAY,
             "learning_rate": recipe.PEAK_RATE,
@@ -198,13 +199,14 @@ class BestEpoch:
 
 
 def _recipe_optimizer(net: nn.Module) -> torch.optim.Optimizer:
-    kernels = [value for value in net.parameters() if value.ndim > 1]
-    others = [value for value in net.parameters() if value.ndim <= 1]
-    groups = [
-        {"params": kernels, "weight_decay": recipe.WEIGHT_DECAY},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, lr=recipe.PEAK_RATE, momentum=recipe.MOMENTUM, nesterov=True)
+    return Muon(
+        kernels=[value for value in net.parameters() if value.ndim > 2],
+        matrices=[value for value in net.parameters() if value.ndim == 2],
+        vectors=[value for value in net.parameters() if value.ndim < 2],
+        lr=recipe.PEAK_RATE,
+        momentum=recipe.MOMENTUM,
+        weight_decay=recipe.WEIGHT_DECAY,
+    )
 
 
 def _documented_optimizer(settings: Hyperparameters, net: nn.Module) -> torch.optim.Optimizer:

@@ -6,19 +6,20 @@ imports nothing, so that it reads at one sitting and costs nothing.
 """
 
 # Length
-EPOCHS = 60  # passes over the training pictures
+EPOCHS = 30  # passes over the training pictures
 MINI_BATCH_SIZE = 32  # pictures a step
 
-# Network: one residual block a stage, each stage at half the side of the one before
-WIDTHS = (24, 48, 96)  # channels of the stages
-STAGE_SIDE = 16  # pixels: the stem halves a picture until its longer side is at most this
+# Network: a stem, then groups of two convolutions, each at half the side of the one before
+STEM_WIDTH = 16  # channels; at full side every one is dear
+WIDTHS = (24, 48, 96)  # channels of the groups
+STEM_SIDE = 32  # pixels: strided convolutions halve a picture until its longer side is at most this
 
-# Optimisation: Nesterov momentum, learning rate up and down once
-PEAK_RATE = 0.07  # learning rate at the top of the triangle
+# Optimisation: Muon for convolution kernels, Nesterov momentum for the rest, rate up and down once
+PEAK_RATE = 0.06  # at the top of the triangle; of a kernel, the share that a step replaces
 WARM_UP = 0.2  # share of all steps spent climbing
 MOMENTUM = 0.9
-WEIGHT_DECAY = 5e-3  # on convolution and linear weights only
-LABEL_SMOOTHING = 0.1  # share of the target spread over all classes
+WEIGHT_DECAY = 5e-3  # on the last layer only
+LABEL_SMOOTHING = 0.1  # share of the target spread over all classes and turns
 AVERAGE_DECAY = 0.99  # a step: weights are averaged over about the last hundred
 
 # Augmentation of each training picture
