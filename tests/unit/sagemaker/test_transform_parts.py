@@ -92,7 +92,7 @@ def test_gzip_is_unpacked_member_by_member() -> None:
     assert cut(content, gzip=True) == [b"a\nb\nc"]
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"a\n" * 90)[:-9]])
+@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"a\n" * 90, mtime=0)[:-9]])
 def test_damaged_gzip_is_refused(content: bytes) -> None:
     with pytest.raises(PayloadError, match="gzip"):
         cut(content, gzip=True)
