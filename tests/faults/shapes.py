@@ -226,7 +226,11 @@ def machines(seed: int) -> dict[str, State]:
         for shape in _SHAPES
         for setting, wrap in author.settings.items()
     }
-    for maker in (_task_too_late, author.failing_branches, author.failing_items):
+    distributed = author.distributed("STANDARD", _task_flaky)
+    made["distributed-over-items"] = author.machine(author.items(distributed))
+    made["distributed"] = author.machine(distributed)
+    made["distributed-express"] = author.machine(author.distributed("EXPRESS", _task_bare, "X"))
+    for maker in (_task_too_late, author.failing_branches, author.failing_items, author.failing_map_run):
         made[maker.__name__.strip("_")] = author.machine(maker)
     forever: State = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 86400, "End": True}}}
     patient: State = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": WAIT_S, "End": True}}}
@@ -240,9 +244,9 @@ class _Author:
         self.settings: dict[str, Callable[[Maker], Maker]] = {
             "alone": lambda maker: maker,
             "in-branches": self._branches,
-            "over-items": self._items,
-            "in-branches-over-items": lambda maker: self._items(self._branches(maker)),
-            "over-items-in-branches": lambda maker: self._branches(self._items(maker)),
+            "over-items": self.items,
+            "in-branches-over-items": lambda maker: self.items(self._branches(maker)),
+            "over-items-in-branches": lambda maker: self._branches(self.items(maker)),
         }
 
     def machine(self, maker: Maker) -> State:
@@ -286,22 +290,34 @@ class _Author:
 
         return parallel
 
-    def _items(self, maker: Maker) -> Maker:
+    def items(self, maker: Maker) -> Maker:
+        return lambda name: self._map(name, self._inner(maker))
+
+    def distributed(self, kind: str, maker: Maker, inner: str = "") -> Maker:
+        """inner: the name of the one state that works on an item."""
+
         def map_(name: str) -> State:
-            return {
-                "Type": "Map",
-                "ItemsPath": "$.items",
-                "ItemSelector": {
-                    "who.$": "States.Format('{}.{}', $.who, $$.Map.Item.Index)",
-                    "n.$": "$$.Map.Item.Value",
-                    "items.$": "$.items",
-                },
-                "MaxConcurrency": self._random.randint(0, 2),
-                "ItemProcessor": self._inner(maker),
-                "ResultPath": f"$.{name}",
-            }
+            config = {"Mode": "DISTRIBUTED", "ExecutionType": kind}
+            block = self._inner(maker)
+            if inner:
+                block = {"StartAt": inner, "States": {inner: maker(inner) | {"End": True}}}
+            return self._map(name, {"ProcessorConfig": config, **block})
 
         return map_
+
+    def _map(self, name: str, processor: State) -> State:
+        return {
+            "Type": "Map",
+            "ItemsPath": "$.items",
+            "ItemSelector": {
+                "who.$": "States.Format('{}.{}', $.who, $$.Map.Item.Index)",
+                "n.$": "$$.Map.Item.Value",
+                "items.$": "$.items",
+            },
+            "MaxConcurrency": self._random.randint(0, 2),
+            "ItemProcessor": processor,
+            "ResultPath": f"$.{name}",
+        }
 
     def failing_branches(self, name: str) -> State:
         """One branch fails while the other waits."""
@@ -311,5 +327,10 @@ class _Author:
 
     def failing_items(self, name: str) -> State:
         """The first item fails, and no other begins."""
-        state = self._items(lambda name: _bare(name, failures=9))(name)
+        state = self.items(lambda name: _bare(name, failures=9))(name)
+        return _caught(state | {"MaxConcurrency": 1})
+
+    def failing_map_run(self, name: str) -> State:
+        """The first child execution fails, and no other begins."""
+        state = self.distributed("STANDARD", lambda name: _bare(name, failures=9))(name)
         return _caught(state | {"MaxConcurrency": 1})

@@ -171,6 +171,11 @@ class World:
             pages = states.get_paginator("list_executions").paginate(stateMachineArn=arn)
             found = [entry["executionArn"] for page in pages for entry in page["executions"]]
             told += [self._story(states, arn, deadline) for arn in found]
+        mapped = [story.description["executionArn"] for story in told if story.mapped()]
+        for arn in mapped:
+            for run in states.list_map_runs(executionArn=arn)["mapRuns"]:
+                found = states.list_executions(mapRunArn=run["mapRunArn"])["executions"]
+                told += [self._story(states, entry["executionArn"], deadline) for entry in found]
         return told
 
     def _story(self, states: Any, arn: str, deadline: float) -> Story:

@@ -11,7 +11,7 @@ from typing import Any
 __all__ = ["Run", "Story", "assert_each_ran_as_told", "read_runs"]
 
 _NOISE = {
-    "BillingDetails", "ExecutionArn", "Name", "Output", "SdkHttpMetadata", "SdkResponseMetadata", "StartDate",
+    "BillingDetails", "ExecutionArn", "mapRunArn", "Name", "Output", "SdkHttpMetadata", "SdkResponseMetadata", "StartDate",
     "StopDate", "requestId", "stackTrace", "token", "workerName",
 }  # fmt: skip
 """Identifiers, instants and whatever a seed went into; `Output` is told again by the nested execution."""
@@ -33,6 +33,10 @@ class Story:
     @property
     def machine(self) -> str:
         return str(self.description["stateMachineArn"].rpartition(":")[2])
+
+    def mapped(self) -> bool:
+        """Whether it has map runs, and so executions of its own making."""
+        return any(event["type"] == "MapRunStarted" for event in self.events)
 
     def outcome(self) -> dict[str, Any]:
         told = ("status", "input", "output", "error", "cause")
