@@ -37,6 +37,11 @@ def test_a_map_is_measured_at_every_size() -> None:
     assert [row[:2] for row in rows] == [["scones", "3"], ["scones", "200"]]
 
 
+def test_a_distributed_map_is_measured_too() -> None:
+    few = ["--mode", "distributed", "--sizes", "3", "40", "--rounds", "1", "--no-baseline"]
+    assert [row[:2] for row in table("map_items.py", *few)] == [["scones", "3"], ["scones", "40"]]
+
+
 def test_the_vehicle_workflow_is_measured_beside_its_endpoint(tmp_path: Path) -> None:
     pictures = str(draw_pictures(tmp_path / "pictures"))
     few = ["--pictures", "6", "--under-way", "3", "--rounds", "1"]
