@@ -9,10 +9,7 @@ of an undisturbed one.
 """
 
 import asyncio
-import contextlib
-import hashlib
 import logging
-import uuid
 from dataclasses import dataclass, replace
 
 from scones.cloud.asl.definition import compile_definition, compile_processor
@@ -39,16 +36,15 @@ from scones.cloud.asl.journal import (
     Taken,
     Turn,
 )
-from scones.cloud.asl.jsontext import loads
 from scones.cloud.asl.machine import Execution, Machine
 from scones.cloud.asl.tokens import task_token
-from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn, Wire
+from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn
 from scones.cloud.state.db import Database
 
-from . import integrations, sagemaker_tasks
+from . import integrations
 from .activity_queue import ActivityQueue
 from .map_runs import MapRun, MapRuns
+from .questions import Ends, Questions, child_name
 from .records import ExecutionRow, MachineRow
 from .status_events import StatusEvents
 from .stops import Stops
@@ -67,10 +63,6 @@ _LONGEST_SLEEP_S = 3600.0
 """A timer looks at the clock this often, so that a changed or sleeping clock is noticed."""
 _EXPRESS_S = 300
 """AWS ends an EXPRESS execution after five minutes."""
-_LOOK_AGAIN_S = 60.0
-"""Who waits for another execution's end looks again this often, whatever it has been told."""
-_JOB_LOOK_S = 0.5
-"""Between two looks at a job that a task waits for."""
 _RETRY_S = 1.0
 """Pause before an execution whose journal could not be written is taken up again."""
 
@@ -82,12 +74,6 @@ def _in_order(live: "_Live") -> list[Stimulus]:
         return live.machine.due(stimulus.timer) if isinstance(stimulus, Fired) else (0, 0)
 
     return sorted(live.inbox, key=place)
-
-
-def _child_name(execution: Execution, task: int) -> str:
-    """The name of an execution whose task gives none: whenever the task is asked, the same."""
-    seed = hashlib.sha256(task_token(execution.arn, execution.seed, task).encode()).digest()
-    return str(uuid.UUID(bytes=seed[:16], version=4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +89,6 @@ class _Child:
         if row.map_run is None:
             return None
         return cls(row.map_run, row.items or 0, ":express:" in row.arn)
-
-
-def _began(described: Wire) -> int:
-    return milliseconds(described["startDate"])
 
 
 class _Live:
@@ -147,8 +129,6 @@ class Runner:
         self._db = db
         self._store = store
         self._clock = clock
-        self._ids = ids
-        self._call = call
         self._spawn = spawn
         self._faults = faults
         self._region = region
@@ -156,8 +136,8 @@ class Runner:
         self._live: dict[int, _Live] = {}
         self._ready: dict[int, _Live] = {}
         self._scheduled: asyncio.Handle | None = None
-        self._ended: dict[int, asyncio.Event] = {}
-        """For those who wait for the end of an execution."""
+        self._ends = Ends()
+        self._questions = Questions(store=store, clock=clock, ids=ids, call=call, ends=self._ends)
         self._activities = ActivityQueue()
         self._maps = MapRuns(db=db, store=store, clock=clock, ids=ids, call=call, spawn=spawn, host=self)
         self._stops = Stops(store=store, call=call, spawn=spawn, faults=faults)
@@ -223,7 +203,7 @@ class Runner:
     async def ended(self, id_: int) -> None:
         """Returns when an execution is over."""
         if id_ in self._live:
-            await self._end_of(id_).wait()
+            await self._ends.of(id_).wait()
 
     def tell(self, id_: int, task: int, stimulus: Stimulus) -> bool:
         """Pass on what a worker says of a task, durably when this returns; False if none waits for it."""
@@ -378,7 +358,7 @@ class Runner:
             if isinstance(command, Finish):
                 self._finish(live.id, live.child, command, now)
             elif isinstance(command, CancelTask) and integrations.waits_for_job(command.invoke):
-                name = _child_name(live.machine.execution, command.task)
+                name = child_name(live.machine.execution, command.task)
                 self._stops.journal(live.id, command.invoke, name)
         self._faults.reach("stepfunctions.turn.made")
         return turn.commands
@@ -401,18 +381,11 @@ class Runner:
         self._store.finish_execution(id_, finish, now)
         self._status_events.changed(id_)
         self._store.delete_idle_machines()
-        self._db.after_commit(lambda: self._tell(id_))
+        self._db.after_commit(lambda: self._ends.tell(id_))
         if child:
             if child.express:
                 self._store.delete_turns(id_)
             self._db.after_commit(lambda: self._maps.child_over(child.map_run, finish.status, child.items))
-
-    def _end_of(self, id_: int) -> asyncio.Event:
-        return self._ended.setdefault(id_, asyncio.Event())
-
-    def _tell(self, id_: int) -> None:
-        if over := self._ended.pop(id_, None):
-            over.set()
 
     def _give_up(self, id_: int, child: _Child | None) -> list[Command]:
         """Our own bug ends the execution, and only this one, as a failure that its history shows."""
@@ -507,27 +480,7 @@ class Runner:
             self._activities.offer(live.id, invoke)
 
     async def _ask(self, live: _Live, invoke: Invoke) -> None:
-        envelope = integrations.Envelope.draw(self._clock, self._ids)
-        answer: Stimulus
-        try:
-            execution = live.machine.execution
-            own = invoke.operation == "startExecution"
-            name = _child_name(execution, invoke.task) if own else ""
-            origin = (execution.arn, execution.machine_arn)
-            service, operation, request = integrations.request(invoke, name, origin)
-            since = live.asked.get(invoke.task)
-            if since is not None and invoke.service == "sagemaker":
-                reply = await self._asked_again(operation, request, since)
-            elif operation == "StartExecution":
-                reply = await self._start_execution(request, name, since)
-            else:
-                reply = await self._call(service, operation, request)
-            answer = integrations.answer(invoke, reply, envelope)
-        except ServiceError as problem:
-            answer = integrations.failure(invoke, problem, envelope)
-        except Exception:
-            _log.exception("a task could not be asked", extra={"task": invoke.resource})
-            answer = Failed(invoke.task, RUNTIME, "An internal error kept the task from being run.")
+        answer = await self._questions.ask(live.machine.execution, invoke, live.asked.get(invoke.task))
         self._faults.reach("stepfunctions.task.answered")
         wanted = self._live.get(live.id) is live and live.machine.waits_for(invoke.task)
         if wanted:
@@ -535,68 +488,9 @@ class Runner:
         elif not self._closed:
             self._stops.answered(live.id, invoke.task, answer)
 
-    # Executions and jobs that tasks begin ---------------------------------------------------------
-
-    async def _start_execution(self, request: Wire, own_name: str, since_ms: int | None) -> Wire:
-        """A task asked again after a crash finds the execution that it began.
-
-        own_name: what the execution is called whose task gives it no name.
-        since_ms: when the task was begun, if it may have been asked before the crash.
-        """
-        request = {"name": own_name} | request
-        try:
-            return await self._call("stepfunctions", "StartExecution", request)
-        except ServiceError as problem:
-            if problem.code != "ExecutionAlreadyExists" or since_ms is None:
-                raise
-            arn = integrations.begun_arn(request)
-            found = await self._call("stepfunctions", "DescribeExecution", {"executionArn": arn})
-            named = request["name"] != own_name
-            if named and (found["input"] != request.get("input", "{}") or _began(found) < since_ms):
-                raise
-            return found
-
-    async def _asked_again(self, operation: str, request: Wire, since_ms: int) -> Wire:
-        """SageMaker's reply to a task that may have been asked before a crash."""
-        try:
-            return await self._call("sagemaker", operation, request)
-        except ServiceError:
-            reply = await sagemaker_tasks.asked_before(self._call, operation, request, since_ms)
-            if reply is None:
-                raise
-            return reply
-
     async def _follow(self, live: _Live, invoke: Invoke) -> None:
         """Answer a task with the end of what it began."""
-        answer: Stimulus
-        try:
-            over = self._job_over if invoke.service == "sagemaker" else self._execution_over
-            answer = integrations.outcome(invoke, await over(invoke))
-        except ServiceError as problem:
-            envelope = integrations.Envelope.draw(self._clock, self._ids)
-            answer = integrations.failure(invoke, problem, envelope)
+        answer = await self._questions.follow(invoke)
         if self._live.get(live.id) is live and invoke.task in live.followed:
             del live.followed[invoke.task]
             self._deliver(live.id, answer)
-
-    async def _job_over(self, invoke: Invoke) -> Wire:
-        while True:
-            described = await self._call(*sagemaker_tasks.looking(invoke))
-            if sagemaker_tasks.job_over(invoke, described):
-                return described
-            await asyncio.sleep(_JOB_LOOK_S)
-
-    async def _execution_over(self, invoke: Invoke) -> Wire:
-        arn = loads(invoke.submitted)["ExecutionArn"]
-        followed = self._store.execution(arn)
-        id_ = followed.id if followed else 0
-        try:
-            while True:
-                event = self._end_of(id_)
-                described = await self._call("stepfunctions", "DescribeExecution", {"executionArn": arn})
-                if described["status"] != "RUNNING":
-                    return described
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(event.wait(), _LOOK_AGAIN_S)
-        finally:
-            self._ended.pop(id_, None)
