@@ -45,7 +45,12 @@ def recipe_network(settings: Hyperparameters, mean: Tensor, spread: Tensor) -> t
     for width in recipe.WIDTHS:
         layers.append(_Group(before, width))
         before = width
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, settings.num_classes * turns)]
+    last = nn.Linear(before, settings.num_classes * turns)
+    if settings.multi_label:
+        # Weighted, a class that nearly every picture has is hardly learnt: it must not begin far off.
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), last]
     return turning.Turned(nn.Sequential(*layers), settings.num_classes, turns)
 
 
