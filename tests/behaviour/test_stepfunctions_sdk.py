@@ -50,6 +50,6 @@ def test_members_are_in_pascal_case_whatever_the_service_calls_them(states: Any)
 
 
 def test_an_operation_that_is_not_here_fails_by_its_name(states: Any) -> None:
-    described = run(states, "sagemaker:createTransformJob", TransformJobName="j")
+    described = run(states, "sagemaker:createLabelingJob", LabelingJobName="j")
     assert described["status"] == "FAILED"
-    assert "CreateTransformJob" in described["cause"]
+    assert "CreateLabelingJob" in described["cause"]
