@@ -3,7 +3,7 @@
     python benchmarks/vehicle_workflow.py [--pictures 600] [--under-way 16] [--rounds 3] [--data ARCHIVE]
 
 Everything is as `scones run` makes it, by the same commands: pictures in S3, a model of one epoch, the
-endpoint with its data capture, the functions and the state machine; only the threshold is 0, so that every
+endpoint with its data capture, the functions and the state machine; only its limits are off, so that every
 picture goes the whole way. The workflow's rate is that of executions kept under way through the API, from
 the first StartExecution until none runs; the endpoint's is that of InvokeEndpoint with the same pictures
 over as many connections. The latency is that of one picture at a time. Processor time is that of the cloud,
@@ -48,7 +48,7 @@ def prepare(url: str, folder: Path, data: str | None) -> dict[str, bytes]:
         ["etl", *(["--data", data] if data else [])],
         ["train", "--epochs", "1"],
         ["deploy"],
-        ["orchestrate", "--threshold", "0"],
+        ["orchestrate", "--threshold", "0", "--novelty-limit", "inf"],
     ):
         command = [sys.executable, "-m", "scones", *verb, "--quiet"]
         subprocess.run(command, env=kept | own, stdout=subprocess.DEVNULL, check=True)

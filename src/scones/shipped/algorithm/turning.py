@@ -55,7 +55,9 @@ class Turned(nn.Module):
             return self.network(batch)  # type: ignore[no-any-return]
         every = torch.cat([turn(batch, number, self.turns) for number in range(self.turns)])
         scores: Tensor = self.network(every.contiguous(memory_format=torch.channels_last))
-        return scores.view(self.turns, -1, self.classes, self.turns).diagonal(dim1=0, dim2=3).mean(2)
+        scores = scores.view(self.turns, -1, self.classes, self.turns)
+        # Turn by turn, and not by `diagonal`, of which ONNX makes a dozen nodes and a condition.
+        return torch.stack([scores[number, :, :, number] for number in range(self.turns)]).mean(0)
 
 
 class Turns:
