@@ -293,6 +293,7 @@ def test_results_are_written_to_s3_with_a_manifest(aws: LocalAWS, states: Any, b
     ]
     (failed,) = load(files["FAILED"][0]["Key"])
     assert (failed["Input"], failed["Error"], failed["Cause"]) == ("-2", "Negative", "below zero")
+    assert (failed["RedriveCount"], failed["RedriveStatus"]) == (0, "REDRIVABLE_BY_MAP_RUN")
 
 
 def test_results_can_be_flattened_in_the_states_own_output(states: Any) -> None:
@@ -345,7 +346,7 @@ def test_no_more_items_run_at_once_than_are_allowed_and_the_limit_can_be_raised(
     run = map_run(states, arn)
     assert run["itemCounts"] == {
         "pending": 3, "running": 2, "succeeded": 0, "failed": 0, "timedOut": 0, "aborted": 0,
-        "total": 5, "resultsWritten": 0, "pendingRedrive": 0, "failuresNotRedrivable": 0,
+        "total": 5, "resultsWritten": 0, "pendingRedrive": 0,
     }  # fmt: skip
     states.update_map_run(mapRunArn=run["mapRunArn"], maxConcurrency=4)
     until(lambda: running() == 4)

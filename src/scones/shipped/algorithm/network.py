@@ -137,7 +137,7 @@ class _Group(nn.Module):
         self.second = _convolution(after, after)
         for convolution in (self.first[0], self.second[0]):
             # As many channels as fit start by passing on what they get.
-            nn.init.dirac_(convolution.weight.data[: convolution.in_channels])  # type: ignore
+            nn.init.dirac_(convolution.weight.data[: convolution.in_channels])  # type: ignore[index]
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(x)

@@ -130,8 +130,8 @@ def _whole(row: ExecutionRow) -> Iterator[str]:
     entry |= {name: text for name, text in told.items() if text is not None}
     entry |= {
         "Name": row.name,
-        "RedriveCount": 0,
-        "RedriveStatus": "NOT_REDRIVABLE" if row.status == "SUCCEEDED" else "REDRIVABLE",
+        "RedriveCount": row.redrive_count,
+        "RedriveStatus": "NOT_REDRIVABLE" if row.status == "SUCCEEDED" else "REDRIVABLE_BY_MAP_RUN",
         "StartDate": iso(row.started_ms),
         "StateMachineArn": child_machine_arn(row),
         "Status": row.status,

@@ -117,5 +117,4 @@ def _counts(found: dict[str, int], pending: int, *, written: bool) -> Wire:
         "pending": pending,
         "total": pending + sum(found.values()),
         "resultsWritten": counts["succeeded"] if written else 0,
-        "failuresNotRedrivable": 0,
     }
