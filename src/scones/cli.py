@@ -6,6 +6,7 @@ them, so that --help is quick.
 
 import contextlib
 import functools
+import inspect
 import os
 import signal
 import sys
@@ -133,28 +134,17 @@ _SEED = [click.option("--seed", type=int, help="Chooses the sample.  [0]")]
 
 
 def _options(*groups: list[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a verb its options and, as first argument, its workplace."""
+    """Give a verb its options and, as first argument, its workplace.
+
+    What the verb has parameters for is its own; the rest is the workplace's settings.
+    """
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        _, *own_names = inspect.signature(verb).parameters
+
         @functools.wraps(verb)
         def wrapped(**options: Any) -> None:
-            names = (
-                "key",
-                "count",
-                "everything",
-                "fan_out",
-                "run_id",
-                "again",
-                "since",
-                "wait",
-                "keep_data",
-                "yes",
-                "gate",
-                "on",
-                *cli_look.OWN_OPTIONS,
-                *cli_transform.OWN_OPTIONS,
-            )
-            own = {name: options.pop(name) for name in names if name in options}
+            own = {name: options.pop(name) for name in own_names}
             pairs = _pairs(options.pop("hyperparameters", ()))
             if epochs := options.pop("epochs", None):
                 pairs["epochs"] = str(epochs)
@@ -392,7 +382,6 @@ def fan_out(work: _Workplace, prefix: str, concurrency: int, run_id: str | None)
     from scones.workflow.run import new_run_id
 
     name = run_id or new_run_id(datetime.now(UTC))
-    work.terminal.say(f"run {name}; `--run-id {name}` follows it")
     result = fan_out(work.aws, work.terminal, prefix=prefix, concurrency=concurrency, name=name)
     broken = sum(result.broken.values())
     lines = {

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from scones.workflow.flow import Line
     from scones.workflow.look import Listed
 
-__all__ = ["OWN_OPTIONS", "register"]
+__all__ = ["register"]
 
-OWN_OPTIONS = ("machine", "status", "follow", "limit", "execution", "state", "subject", "out",
-               "definition", "given", "level")  # fmt: skip
 _STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE")
 _COLOURS = {"SUCCEEDED": "green", "FAILED": "red", "TIMED_OUT": "red", "CAUGHT": "yellow", "RUNNING": "cyan"}
 _EVERY_S = 1.0

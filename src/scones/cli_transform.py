@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-__all__ = ["OWN_OPTIONS", "register"]
+__all__ = ["register"]
 
-OWN_OPTIONS = ("prefix", "instances", "instance_type", "table")
 _MOST_INSTANCES = 100  # SageMaker's own limit; the local cloud says what its is
 
 Options = Callable[..., Callable[[Callable[..., None]], Callable[..., None]]]

@@ -18,6 +18,7 @@ VERBS = (
     "orchestrate",
     "pipeline",
     "execute",
+    "fan-out",
     "evaluate",
     "transform",
     "monitor",
@@ -64,8 +65,10 @@ def test_verbs_are_listed_in_the_order_of_the_story() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "deploy", "orchestrate", "pipeline", "evaluate", "transform", "monitor", "destroy"]
-)
+    "verb",
+    ["train", "deploy", "threshold", "orchestrate", "pipeline", "fan-out", "evaluate", "transform", "monitor",
+     "executions", "graph", "destroy"],
+)  # fmt: skip
 def test_nobody_there(verb: str) -> None:
     url = f"http://127.0.0.1:{closed_port()}"
     done = scones(verb, "--endpoint-url", url)

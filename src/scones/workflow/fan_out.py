@@ -52,7 +52,7 @@ def fan_out(aws: Aws, progress: Progress, *, prefix: str, concurrency: int, name
         "max_concurrency": concurrency,
     }
     execution = _start(aws, machine, name, order)
-    progress.say(f"execution {execution}")
+    progress.say(f"execution {execution}; `--run-id {name}` follows it")
     reply, run = _follow(aws, execution, progress)
     output = json.loads(reply.get("output", "{}")).get("ResultWriterDetails", {})
     errors: Counter[str] = Counter()
