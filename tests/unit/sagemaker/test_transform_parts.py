@@ -13,16 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scones.cloud.errors import ServiceError
+from scones.cloud.services.sagemaker.job import JOB_STATUS_MOVES, JobStatus
 from scones.cloud.services.sagemaker.records import IllegalTransitionError
 from scones.cloud.services.sagemaker.transform.checks import check_request
 from scones.cloud.services.sagemaker.transform.inputs import output_name
 from scones.cloud.services.sagemaker.transform.joining import Joining, JoiningError
 from scones.cloud.services.sagemaker.transform.payloads import PayloadError, payloads
 from scones.cloud.services.sagemaker.transform.records import (
-    TRANSFORM_MOVES,
     Plan,
     TransformJob,
-    TransformStatus,
 )
 from scones.cloud.services.sagemaker.transform.selection import PathError, Selection
 
@@ -321,11 +320,11 @@ def test_what_cannot_be_honoured_is_refused_by_name(changes: dict[str, Any], mes
         check_request(request)
 
 
-@pytest.mark.parametrize("start", TransformStatus)
-@pytest.mark.parametrize("target", TransformStatus)
-def test_a_transform_job_makes_only_legal_moves(start: TransformStatus, target: TransformStatus) -> None:
+@pytest.mark.parametrize("start", JobStatus)
+@pytest.mark.parametrize("target", JobStatus)
+def test_a_transform_job_makes_only_legal_moves(start: JobStatus, target: JobStatus) -> None:
     job = TransformJob(name="j", arn="a", request={}, container={}, status=start, created=0, modified=0)
-    if target in TRANSFORM_MOVES[start]:
+    if target in JOB_STATUS_MOVES[start]:
         assert job.advance(target, 5).ended == (5 if target.final else None)
     else:
         with pytest.raises(IllegalTransitionError):

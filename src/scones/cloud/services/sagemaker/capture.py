@@ -17,12 +17,11 @@ from typing import Self
 import orjson
 
 from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Call, Clock, Ids, Spawn, Wire
+from scones.cloud.ports import Wire
 from scones.cloud.services.sagemaker.journal import Journal
-from scones.cloud.services.sagemaker.limits import Limits
-from scones.cloud.services.sagemaker.store import CaptureFile, Store
+from scones.cloud.services.sagemaker.store import CaptureFile
+from scones.cloud.services.sagemaker.tools import Tools
 from scones.cloud.services.sagemaker.wording import S3Uri
-from scones.cloud.state.db import Database
 
 __all__ = ["CapturePlan", "Captures", "Exchange", "capture_record", "file_key"]
 
@@ -135,29 +134,16 @@ _Place = tuple[str, str, CapturePlan]  # endpoint, variant
 
 
 class Captures:
-    def __init__(
-        self,
-        *,
-        db: Database,
-        store: Store,
-        clock: Clock,
-        ids: Ids,
-        call: Call,
-        spawn: Spawn,
-        journal: Journal,
-        window_s: float,
-        limits: Limits,
-        draw: random.Random | None = None,
-    ) -> None:
-        self._db = db
-        self._store = store
-        self._clock = clock
-        self._ids = ids
-        self._call = call
-        self._spawn = spawn
-        self._journal = journal
-        self._window_s = window_s
-        self._limits = limits
+    def __init__(self, tools: Tools, draw: random.Random | None = None) -> None:
+        self._db = tools.db
+        self._store = tools.store
+        self._clock = tools.clock
+        self._ids = tools.ids
+        self._call = tools.call
+        self._spawn = tools.spawn
+        self._journal = Journal(tools.root / "captures", sync=tools.settings.sync == "full")
+        self._window_s = tools.settings.capture_window_s
+        self._limits = tools.limits
         self._draw = draw or random.Random()
         self._open: dict[_Place, _OpenFile] = {}
         self._backlog = 0

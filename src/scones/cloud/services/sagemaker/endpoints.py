@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from scones.cloud.ports import Clock, Context, Ids, Wire
+from scones.cloud.ports import Context, Wire
 from scones.cloud.services.sagemaker.hosting import Hosting
 from scones.cloud.services.sagemaker.listing import list_rows
 from scones.cloud.services.sagemaker.models import check_instances, container_of, source_of
@@ -15,10 +15,9 @@ from scones.cloud.services.sagemaker.records import (
     millis,
     moment,
 )
-from scones.cloud.services.sagemaker.store import Store
 from scones.cloud.services.sagemaker.tags import checked_tags
-from scones.cloud.services.sagemaker.wording import Names, invalid, refuse
-from scones.cloud.state.db import Database
+from scones.cloud.services.sagemaker.tools import Tools
+from scones.cloud.services.sagemaker.wording import invalid, refuse
 
 __all__ = ["Endpoints", "endpoint_description"]
 
@@ -26,14 +25,12 @@ _STARTUP_S = 240  # until /ping answers, where a variant does not say
 
 
 class Endpoints:
-    def __init__(
-        self, *, db: Database, store: Store, clock: Clock, ids: Ids, names: Names, hosting: Hosting
-    ) -> None:
-        self._db = db
-        self._store = store
-        self._clock = clock
-        self._ids = ids
-        self._names = names
+    def __init__(self, tools: Tools, hosting: Hosting) -> None:
+        self._db = tools.db
+        self._store = tools.store
+        self._clock = tools.clock
+        self._ids = tools.ids
+        self._names = tools.names
         self._hosting = hosting
 
     def create_endpoint(self, request: Wire, context: Context) -> Wire:

@@ -13,12 +13,8 @@ from typing import Any
 import aiohttp
 
 from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn
 from scones.cloud.services.sagemaker.capture import Captures
-from scones.cloud.services.sagemaker.container import Containers
 from scones.cloud.services.sagemaker.fleet import DeployError, Fleet, Variant
-from scones.cloud.services.sagemaker.images import Images
-from scones.cloud.services.sagemaker.limits import Limits
 from scones.cloud.services.sagemaker.log_stream import LogStream
 from scones.cloud.services.sagemaker.model_data import ModelDataError, bring_model
 from scones.cloud.services.sagemaker.records import (
@@ -28,10 +24,9 @@ from scones.cloud.services.sagemaker.records import (
     VariantSpec,
     millis,
 )
-from scones.cloud.services.sagemaker.store import Store
+from scones.cloud.services.sagemaker.tools import Tools
 from scones.cloud.services.sagemaker.transfer import remove_tree
 from scones.cloud.services.sagemaker.worker import Launch, Worker
-from scones.cloud.state.db import Database
 
 __all__ = ["Hosting", "log_group"]
 
@@ -47,36 +42,20 @@ def log_group(endpoint: str) -> str:
 
 
 class Hosting:
-    def __init__(
-        self,
-        *,
-        db: Database,
-        store: Store,
-        clock: Clock,
-        ids: Ids,
-        call: Call,
-        spawn: Spawn,
-        faults: Faults,
-        images: Images,
-        containers: Containers,
-        captures: Captures,
-        root: Path,
-        payload_limit_bytes: int,
-        limits: Limits,
-    ) -> None:
-        self._db = db
-        self._store = store
-        self._clock = clock
-        self._ids = ids
-        self._call = call
-        self._spawn = spawn
-        self._faults = faults
-        self._images = images
-        self._containers = containers
+    def __init__(self, tools: Tools, captures: Captures) -> None:
+        self._db = tools.db
+        self._store = tools.store
+        self._clock = tools.clock
+        self._ids = tools.ids
+        self._call = tools.call
+        self._spawn = tools.spawn
+        self._faults = tools.faults
+        self._images = tools.images
+        self._containers = tools.containers
         self._captures = captures
-        self._root = root
-        self._payload_limit_bytes = payload_limit_bytes
-        self._limits = limits
+        self._root = tools.root / "endpoints"
+        self._payload_limit_bytes = tools.settings.payload_limit_bytes
+        self._limits = tools.limits
         self._serving: dict[str, Fleet] = {}
         self._fleets: set[Fleet] = set()  # every fleet that may have processes
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -8,10 +8,9 @@ from scones.cloud.services.sagemaker.capture import Captures, Exchange
 from scones.cloud.services.sagemaker.connection import Answer, NoAnswerError
 from scones.cloud.services.sagemaker.fleet import Fleet, Variant
 from scones.cloud.services.sagemaker.hosting import Hosting, log_group
-from scones.cloud.services.sagemaker.limits import Limits
+from scones.cloud.services.sagemaker.tools import Tools
 from scones.cloud.services.sagemaker.wording import excerpt
 from scones.cloud.services.sagemaker.worker import Worker
-from scones.cloud.settings import CloudSettings
 
 __all__ = ["Invoke"]
 
@@ -35,19 +34,13 @@ _NO_ANSWER = "Amazon SageMaker could not get a response from the primary endpoin
 
 class Invoke:
     def __init__(
-        self,
-        *,
-        hosting: Hosting,
-        captures: Captures,
-        settings: CloudSettings,
-        draw: random.Random | None = None,
-        limits: Limits,
+        self, tools: Tools, hosting: Hosting, captures: Captures, draw: random.Random | None = None
     ) -> None:
         self._hosting = hosting
         self._captures = captures
-        self._settings = settings
+        self._settings = tools.settings
         self._draw = draw or random.Random()
-        self._timeout_s = limits.invocation_s
+        self._timeout_s = tools.limits.invocation_s
 
     async def invoke_endpoint(self, request: Wire, context: Context) -> Wire:
         if not _UNSUPPORTED.isdisjoint(request):

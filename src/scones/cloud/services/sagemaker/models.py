@@ -2,22 +2,19 @@
 
 from typing import Final
 
-from scones.cloud.ports import Call, Clock, Context, Wire
-from scones.cloud.services.sagemaker.images import Images
+from scones.cloud.ports import Context, Wire
 from scones.cloud.services.sagemaker.listing import list_rows
 from scones.cloud.services.sagemaker.records import ModelSource, Resource, millis, moment
-from scones.cloud.services.sagemaker.store import Store
 from scones.cloud.services.sagemaker.tags import checked_tags
+from scones.cloud.services.sagemaker.tools import Tools
 from scones.cloud.services.sagemaker.transfer import any_object
 from scones.cloud.services.sagemaker.wording import (
-    Names,
     S3Uri,
     check_environment,
     invalid,
     refuse,
     resource_limit,
 )
-from scones.cloud.state.db import Database
 
 __all__ = ["EndpointConfigs", "Models", "check_instances", "container_of", "source_of"]
 
@@ -46,15 +43,13 @@ _VARIANT_UNSUPPORTED = (
 
 
 class Models:
-    def __init__(
-        self, *, db: Database, store: Store, clock: Clock, call: Call, names: Names, images: Images
-    ) -> None:
-        self._db = db
-        self._store = store
-        self._clock = clock
-        self._call = call
-        self._names = names
-        self._images = images
+    def __init__(self, tools: Tools) -> None:
+        self._db = tools.db
+        self._store = tools.store
+        self._clock = tools.clock
+        self._call = tools.call
+        self._names = tools.names
+        self._images = tools.images
 
     async def create_model(self, request: Wire, context: Context) -> Wire:
         tags = checked_tags(request.pop("Tags", []))
@@ -107,10 +102,10 @@ class Models:
 
 
 class EndpointConfigs:
-    def __init__(self, *, store: Store, clock: Clock, names: Names) -> None:
-        self._store = store
-        self._clock = clock
-        self._names = names
+    def __init__(self, tools: Tools) -> None:
+        self._store = tools.store
+        self._clock = tools.clock
+        self._names = tools.names
 
     def create_endpoint_config(self, request: Wire, context: Context) -> Wire:
         tags = checked_tags(request.pop("Tags", []))

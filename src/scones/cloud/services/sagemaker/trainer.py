@@ -10,25 +10,20 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 
-from scones.cloud.ports import Call, Clock, Faults, Spawn
 from scones.cloud.services.sagemaker.beside import Beside, prepare
-from scones.cloud.services.sagemaker.container import Containers, GuestError
-from scones.cloud.services.sagemaker.images import Images
+from scones.cloud.services.sagemaker.container import GuestError
 from scones.cloud.services.sagemaker.job_folder import JobFolder
-from scones.cloud.services.sagemaker.limits import Limits
 from scones.cloud.services.sagemaker.log_stream import LogStream
 from scones.cloud.services.sagemaker.outcome import failure_reason
 from scones.cloud.services.sagemaker.records import JOB_MOVES, Phase, TrainingJob, millis
-from scones.cloud.services.sagemaker.store import Store
+from scones.cloud.services.sagemaker.tools import Tools
 from scones.cloud.services.sagemaker.training import max_runtime_s, model_artifact
 from scones.cloud.services.sagemaker.transfer import TransferError, remove_tree, upload
 from scones.cloud.services.sagemaker.wording import S3Uri, excerpt
-from scones.cloud.state.db import Database
 from scones.cloud.workers.process import Process
 
 __all__ = ["Trainer"]
@@ -59,32 +54,18 @@ class _Run:
 class Trainer:
     """At most `slots` jobs at a time; the others wait in the order of their creation."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        store: Store,
-        clock: Clock,
-        call: Call,
-        spawn: Spawn,
-        faults: Faults,
-        images: Images,
-        containers: Containers,
-        root: Path,
-        limits: Limits,
-        slots: int | None = None,
-    ) -> None:
-        self._db = db
-        self._store = store
-        self._clock = clock
-        self._call = call
-        self._spawn = spawn
-        self._faults = faults
-        self._images = images
-        self._containers = containers
-        self._root = root
-        self._slots = slots or (2 if (os.cpu_count() or 1) >= 4 else 1)
-        self._limits = limits
+    def __init__(self, tools: Tools) -> None:
+        self._db = tools.db
+        self._store = tools.store
+        self._clock = tools.clock
+        self._call = tools.call
+        self._spawn = tools.spawn
+        self._faults = tools.faults
+        self._images = tools.images
+        self._containers = tools.containers
+        self._root = tools.root / "training"
+        self._slots = 2 if (os.cpu_count() or 1) >= 4 else 1
+        self._limits = tools.limits
         self._runs: dict[str, _Run] = {}
         self._open = False
 

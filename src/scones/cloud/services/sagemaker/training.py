@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Call, Clock, Context, Wire
+from scones.cloud.ports import Context, Wire
 from scones.cloud.services.sagemaker.channels import (
     DataType,
     check_channel,
@@ -15,11 +15,10 @@ from scones.cloud.services.sagemaker.channels import (
 from scones.cloud.services.sagemaker.images import Images
 from scones.cloud.services.sagemaker.listing import list_rows
 from scones.cloud.services.sagemaker.records import Phase, TrainingJob, Transition, millis, moment
-from scones.cloud.services.sagemaker.store import Store
 from scones.cloud.services.sagemaker.tags import checked_tags
+from scones.cloud.services.sagemaker.tools import Tools
 from scones.cloud.services.sagemaker.transfer import any_object
-from scones.cloud.services.sagemaker.wording import Names, S3Uri, check_environment, invalid, refuse
-from scones.cloud.state.db import Database
+from scones.cloud.services.sagemaker.wording import S3Uri, check_environment, invalid, refuse
 
 __all__ = ["Training", "job_description", "max_runtime_s", "model_artifact"]
 
@@ -53,24 +52,13 @@ _ECHOED = (
 
 
 class Training:
-    def __init__(
-        self,
-        *,
-        db: Database,
-        store: Store,
-        clock: Clock,
-        call: Call,
-        names: Names,
-        images: Images,
-        wake: Callable[[], None],
-        stop: Callable[[str], None],
-    ) -> None:
-        self._db = db
-        self._store = store
-        self._clock = clock
-        self._call = call
-        self._names = names
-        self._images = images
+    def __init__(self, tools: Tools, *, wake: Callable[[], None], stop: Callable[[str], None]) -> None:
+        self._db = tools.db
+        self._store = tools.store
+        self._clock = tools.clock
+        self._call = tools.call
+        self._names = tools.names
+        self._images = tools.images
         self._wake = wake
         self._stop = stop
 

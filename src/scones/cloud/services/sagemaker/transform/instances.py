@@ -7,12 +7,11 @@ from pathlib import Path
 
 import aiohttp
 
-from scones.cloud.ports import Call, Clock, Ids, Spawn, Wire
-from scones.cloud.services.sagemaker.container import Containers
-from scones.cloud.services.sagemaker.images import Images
+from scones.cloud.ports import Wire
 from scones.cloud.services.sagemaker.log_stream import LogStream
 from scones.cloud.services.sagemaker.models import source_of
 from scones.cloud.services.sagemaker.records import VariantSpec
+from scones.cloud.services.sagemaker.tools import Tools
 from scones.cloud.services.sagemaker.transform.records import TransformJob
 from scones.cloud.services.sagemaker.worker import Launch, Worker
 
@@ -28,22 +27,13 @@ _ANSWER_BYTES = 100 * 1024 * 1024  # no answer may be longer, as no payload may
 class Instances:
     """Of any job, between `open` and `close`."""
 
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        ids: Ids,
-        call: Call,
-        spawn: Spawn,
-        images: Images,
-        containers: Containers,
-    ) -> None:
-        self._clock = clock
-        self._ids = ids
-        self._call = call
-        self._spawn = spawn
-        self._images = images
-        self._containers = containers
+    def __init__(self, tools: Tools) -> None:
+        self._clock = tools.clock
+        self._ids = tools.ids
+        self._call = tools.call
+        self._spawn = tools.spawn
+        self._images = tools.images
+        self._containers = tools.containers
         self._session: aiohttp.ClientSession | None = None
 
     def open(self) -> None:

@@ -1,21 +1,19 @@
 """Transform jobs: the operations. What runs them is `runner`."""
 
-from collections.abc import Callable
-
 from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Call, Clock, Context, Wire
-from scones.cloud.services.sagemaker.images import Images
+from scones.cloud.ports import Context, Wire
+from scones.cloud.services.sagemaker.job import JobStatus
+from scones.cloud.services.sagemaker.job_runner import JobRunner
+from scones.cloud.services.sagemaker.job_store import JobStore
 from scones.cloud.services.sagemaker.listing import list_rows
 from scones.cloud.services.sagemaker.models import container_of
 from scones.cloud.services.sagemaker.records import millis, moment
-from scones.cloud.services.sagemaker.store import Store
 from scones.cloud.services.sagemaker.tags import checked_tags
+from scones.cloud.services.sagemaker.tools import Tools
 from scones.cloud.services.sagemaker.transfer import any_object
 from scones.cloud.services.sagemaker.transform.checks import check_request, source_uri
-from scones.cloud.services.sagemaker.transform.records import TransformJob, TransformStatus
-from scones.cloud.services.sagemaker.transform.store import TransformStore
-from scones.cloud.services.sagemaker.wording import Names, invalid
-from scones.cloud.state.db import Database
+from scones.cloud.services.sagemaker.transform.records import TransformJob
+from scones.cloud.services.sagemaker.wording import invalid
 
 __all__ = ["TransformJobs", "transform_description"]
 
@@ -34,28 +32,15 @@ _ECHOED = (
 
 
 class TransformJobs:
-    def __init__(
-        self,
-        *,
-        db: Database,
-        store: Store,
-        jobs: TransformStore,
-        clock: Clock,
-        call: Call,
-        names: Names,
-        images: Images,
-        wake: Callable[[], None],
-        stop: Callable[[str], None],
-    ) -> None:
-        self._db = db
-        self._store = store
+    def __init__(self, tools: Tools, jobs: JobStore[TransformJob], runner: JobRunner[TransformJob]) -> None:
+        self._db = tools.db
+        self._store = tools.store
         self._jobs = jobs
-        self._clock = clock
-        self._call = call
-        self._names = names
-        self._images = images
-        self._wake = wake
-        self._stop = stop
+        self._clock = tools.clock
+        self._call = tools.call
+        self._names = tools.names
+        self._images = tools.images
+        self._runner = runner
 
     async def create_transform_job(self, request: Wire, context: Context) -> Wire:
         tags = checked_tags(request.pop("Tags", []))
@@ -70,7 +55,7 @@ class TransformJobs:
             arn=self._names.arn("transform-job", name),
             request=request,
             container=container,
-            status=TransformStatus.IN_PROGRESS,
+            status=JobStatus.IN_PROGRESS,
             created=now,
             modified=now,
         )
@@ -83,7 +68,7 @@ class TransformJobs:
                 )
             self._store.put_tags(job.arn, tags)
             self._jobs.add(job)
-            self._db.after_commit(self._wake)
+            self._db.after_commit(self._runner.wake)
         return {"TransformJobArn": job.arn}
 
     def describe_transform_job(self, request: Wire, context: Context) -> Wire:
@@ -93,9 +78,9 @@ class TransformJobs:
         job = self._existing(request)
         if job.status.final:
             raise invalid(f"The request was rejected because the transform job is in status {job.status}.")
-        if job.status is TransformStatus.IN_PROGRESS:
-            self._jobs.save(job.advance(TransformStatus.STOPPING, millis(self._clock.now())))
-        self._db.after_commit(lambda: self._stop(job.name))
+        if job.status is JobStatus.IN_PROGRESS:
+            self._jobs.save(job.advance(JobStatus.STOPPING, millis(self._clock.now())))
+        self._db.after_commit(lambda: self._runner.stop(job.name))
         return {}
 
     def list_transform_jobs(self, request: Wire, context: Context) -> Wire:

@@ -1,16 +1,12 @@
-"""A transform job as its row holds it, the moves of its status, and what its request settles. Pure."""
+"""A transform job as its row holds it, and what its request settles. Pure."""
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Any, Self
-
-import orjson
+from dataclasses import dataclass
+from typing import Self
 
 from scones.cloud.ports import Wire
-from scones.cloud.services.sagemaker.records import IllegalTransitionError
-from scones.cloud.state.db import Row
+from scones.cloud.services.sagemaker.job import Job
 
-__all__ = ["TRANSFORM_MOVES", "Plan", "TransformJob", "TransformStatus"]
+__all__ = ["Plan", "TransformJob"]
 
 _MEGABYTE = 1024 * 1024
 _PAYLOAD_MB = 6
@@ -18,72 +14,11 @@ _PAYLOADS_MB = 100  # in flight at one instance, documented
 _TIMEOUT_S, _RETRIES = 600, 3  # of ModelClientConfig, documented
 
 
-class TransformStatus(StrEnum):
-    IN_PROGRESS = "InProgress"
-    COMPLETED = "Completed"
-    FAILED = "Failed"
-    STOPPING = "Stopping"
-    STOPPED = "Stopped"
-
-    @property
-    def final(self) -> bool:
-        return not TRANSFORM_MOVES[self]
-
-
-TRANSFORM_MOVES: dict[TransformStatus, frozenset[TransformStatus]] = {
-    TransformStatus.IN_PROGRESS: frozenset(
-        {TransformStatus.COMPLETED, TransformStatus.FAILED, TransformStatus.STOPPING}
-    ),
-    TransformStatus.STOPPING: frozenset({TransformStatus.STOPPED}),
-    TransformStatus.COMPLETED: frozenset(),
-    TransformStatus.FAILED: frozenset(),
-    TransformStatus.STOPPED: frozenset(),
-}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransformJob:
-    """Times are milliseconds since the epoch; `container` is the model's, so that the model may go."""
+class TransformJob(Job):
+    """container: the model's when the job was created, so that the model may go."""
 
-    name: str
-    arn: str
-    request: Wire
     container: Wire
-    status: TransformStatus
-    created: int
-    modified: int
-    failure_reason: str | None = None
-    attempt: int = 0
-    started: int | None = None
-    ended: int | None = None
-
-    def advance(self, status: TransformStatus, now: int, **changes: Any) -> Self:
-        """The job after a legal move at `now`; raises IllegalTransitionError for any other."""
-        if status not in TRANSFORM_MOVES[self.status]:
-            raise IllegalTransitionError(f"transform job {self.name}: {self.status} -> {status}")
-        if status.final:
-            changes["ended"] = now
-        return replace(self, status=status, modified=now, **changes)
-
-    def again(self, now: int) -> Self:
-        """The job as its next attempt begins."""
-        return replace(self, attempt=self.attempt + 1, started=self.started or now, modified=now)
-
-    @classmethod
-    def from_row(cls, row: Row) -> Self:
-        return cls(
-            name=row["name"],
-            arn=row["arn"],
-            request=orjson.loads(row["request"]),
-            container=orjson.loads(row["container"]),
-            status=TransformStatus(row["status"]),
-            failure_reason=row["failure_reason"],
-            attempt=row["attempt"],
-            created=row["created"],
-            modified=row["modified"],
-            started=row["started"],
-            ended=row["ended"],
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
