@@ -1,4 +1,4 @@
-"""The SageMaker Python SDK v2, unmodified, in a process of its own: from Session to Transformer."""
+"""The SageMaker Python SDK v2, unmodified, in a process of its own: from Session to Transformer and Processor."""
 
 import importlib.util
 import json
@@ -139,3 +139,80 @@ def test_the_sdk_trains_deploys_predicts_and_reads_its_captures(aws: LocalAWS, t
     assert set(found["transformed"]) == {f"p{row:03}.png.out" for row in range(8)}
     assert found["transformed"]["p000.png.out"] == found["scores"][0]  # test's first picture is sent above
     assert "telemetry" not in result.stderr.lower().replace("telemetryoptout", "")
+
+
+PROCESSING = """
+import json, pathlib, sys, tempfile
+import sagemaker
+from sagemaker.exceptions import UnexpectedStatusException
+from sagemaker.processing import ProcessingInput, ProcessingOutput
+from sagemaker.pytorch.processing import PyTorchProcessor
+from sagemaker.s3 import S3Downloader, S3Uploader
+from sagemaker.sklearn.processing import SKLearnProcessor
+
+found = {}
+session = sagemaker.Session()
+role = sagemaker.get_execution_role()
+folder = pathlib.Path(tempfile.mkdtemp())
+(folder / "data.csv").write_text("wheels\\n2\\n2\\n3\\n")
+(folder / "count.py").write_text('''
+import argparse, pandas
+parser = argparse.ArgumentParser()
+parser.add_argument("--wheels", type=int)
+rows = pandas.read_csv("/opt/ml/processing/input/data.csv")
+print("rows", len(rows))
+pandas.DataFrame({"n": [int((rows.wheels == parser.parse_args().wheels).sum())]}).to_json(
+    "/opt/ml/processing/count/count.json"
+)
+''')
+processor = SKLearnProcessor(
+    framework_version="1.2-1", role=role, instance_type="ml.m5.large", instance_count=1,
+    base_job_name="count", sagemaker_session=session,
+)
+processor.run(
+    code=str(folder / "count.py"),
+    inputs=[ProcessingInput(source=str(folder / "data.csv"), destination="/opt/ml/processing/input")],
+    outputs=[ProcessingOutput(output_name="count", source="/opt/ml/processing/count")],
+    arguments=["--wheels", "2"],
+)
+described = processor.jobs[-1].describe()
+found["status"] = described["ProcessingJobStatus"]
+(where,) = [output.destination for output in processor.jobs[-1].outputs]
+found["count"] = json.loads(S3Downloader.read_file(where + "/count.json", sagemaker_session=session))
+
+(folder / "bad.py").write_text("raise SystemExit('no wheels')")
+try:
+    processor.run(code=str(folder / "bad.py"))
+except UnexpectedStatusException as error:
+    found["error"] = str(error)
+
+(folder / "source").mkdir()
+(folder / "source" / "helper.py").write_text("WORD = 'helped'")
+(folder / "source" / "main.py").write_text('''
+import sys, helper
+open("/opt/ml/processing/out/word", "w").write(helper.WORD + " " + sys.argv[1])
+''')
+framework = PyTorchProcessor(
+    framework_version="2.0.0", py_version="py310", role=role, instance_type="ml.m5.large", instance_count=1,
+    sagemaker_session=session,
+)
+framework.run(
+    code="main.py", source_dir=str(folder / "source"), arguments=["me"],
+    outputs=[ProcessingOutput(output_name="out", source="/opt/ml/processing/out")], logs=False,
+)
+(where,) = [output.destination for output in framework.latest_job.outputs]
+found["word"] = S3Downloader.read_file(where + "/word", sagemaker_session=session)
+print("FOUND" + json.dumps(found))
+"""
+
+
+@pytest.mark.timeout(300)
+def test_the_sdk_s_processors_run_scripts_wait_and_tell(aws: LocalAWS, tmp_path: Path) -> None:
+    result = run(PROCESSING, aws=aws, timeout_s=240)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    shown, _, text = result.stdout.rpartition("FOUND")
+    found = json.loads(text)
+    assert (found["status"], found["count"]) == ("Completed", {"n": {"0": 2}})
+    assert "rows 3" in shown
+    assert "AlgorithmError: no wheels, exit code: 1" in found["error"]
+    assert found["word"] == "helped me"

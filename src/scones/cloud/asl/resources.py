@@ -30,6 +30,10 @@ _PARAMETERS = {
         "BatchStrategy", "DataProcessing", "Environment", "ExperimentConfig", "MaxConcurrentTransforms",
         "MaxPayloadInMB", "ModelClientConfig", "ModelName", "Tags", "TransformInput", "TransformJobName",
         "TransformOutput", "TransformResources"},
+    ("sagemaker", "createProcessingJob"): {
+        "AppSpecification", "Environment", "ExperimentConfig", "NetworkConfig", "ProcessingInputs",
+        "ProcessingJobName", "ProcessingOutputConfig", "ProcessingResources", "RoleArn",
+        "StoppingCondition", "Tags"},
     ("sagemaker", "createModel"): {"Containers", "EnableNetworkIsolation", "ExecutionRoleArn",
                                    "InferenceExecutionConfig", "ModelName", "PrimaryContainer", "Tags",
                                    "VpcConfig"},
@@ -48,7 +52,8 @@ _CALLBACK = {None, ".waitForTaskToken"}
 _PATTERNS = {("states", "startExecution"): _CALLBACK | {".sync", ".sync:2"}}
 _PATTERNS |= {key: {None} for key in _PARAMETERS if key[0] == "sagemaker"}
 _PATTERNS |= {
-    ("sagemaker", action): {None, ".sync"} for action in ("createTrainingJob", "createTransformJob")
+    ("sagemaker", action): {None, ".sync"}
+    for action in ("createProcessingJob", "createTrainingJob", "createTransformJob")
 }
 
 

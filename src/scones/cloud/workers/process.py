@@ -115,16 +115,19 @@ class Processes:
         cwd: Path,
         on_line: Callable[[bytes], None],
         room: _Room | None = None,
+        opt: Path | None = None,
     ) -> Process:
-        """Start `argv` (argv[0]: an absolute path) with exactly `env`; stdin is empty.
+        """Start `argv` with exactly `env`, on whose PATH argv[0] is looked for; stdin is empty.
 
         room: awaited between reads, so that a child which prints faster than its lines are taken waits.
-        Raises OSError when the program or the folder is not there.
+        opt: a folder whose entries the child finds in its /opt, where it begins in /opt/ml.
+        Raises OSError when `cwd` is not there; a child that cannot become `argv` says so and ends.
         """
+        own_opt = ("--opt", str(opt)) if opt else ()
         output, write_end = await _pipe()
         try:
             child = await asyncio.create_subprocess_exec(
-                self._python, "-IS", str(_START), str(os.getpid()), *argv,
+                self._python, "-IS", str(_START), str(os.getpid()), *own_opt, *argv,
                 env=dict(env),
                 cwd=cwd,
                 stdin=asyncio.subprocess.DEVNULL,

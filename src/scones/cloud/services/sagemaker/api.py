@@ -12,6 +12,7 @@ from scones.cloud.services.sagemaker.images import Images
 from scones.cloud.services.sagemaker.invoke import Invoke
 from scones.cloud.services.sagemaker.limits import Limits
 from scones.cloud.services.sagemaker.models import EndpointConfigs, Models
+from scones.cloud.services.sagemaker.processing import ProcessingRunner
 from scones.cloud.services.sagemaker.state_events import AnnouncingStore
 from scones.cloud.services.sagemaker.tags import Tags
 from scones.cloud.services.sagemaker.tools import Tools
@@ -27,8 +28,9 @@ __all__ = ["SageMaker", "SageMakerRuntime"]
 
 
 class SageMaker:
-    """Training and transform jobs, models, endpoints, tags. endpoint_url: where the workers find this cloud.
+    """Training, transform and processing jobs, models, endpoints, tags.
 
+    endpoint_url: where the workers find this cloud.
     The folders behind image names are `settings.algorithms`; `draw` is for sampling and routing.
     """
 
@@ -70,6 +72,7 @@ class SageMaker:
         self._captures = Captures(tools, draw)
         self._hosting = Hosting(tools, self._captures)
         self._transforms = TransformRunner(tools)
+        self._processing = ProcessingRunner(tools)
         self.invoke = Invoke(tools, self._hosting, self._captures, draw)
         self.parts: tuple[object, ...] = (
             Training(tools, wake=self._trainer.wake, stop=self._trainer.stop),
@@ -77,6 +80,7 @@ class SageMaker:
             EndpointConfigs(tools),
             Endpoints(tools, self._hosting),
             self._transforms.operations,
+            self._processing.operations,
             Tags(tools.store),
         )
 
@@ -85,10 +89,12 @@ class SageMaker:
         await self._hosting.start()
         await self._trainer.start()
         await self._transforms.start()
+        await self._processing.start()
 
     async def close(self) -> None:
         await self._trainer.close()
         await self._transforms.close()
+        await self._processing.close()
         await self._captures.close()
         await self._hosting.close()
 

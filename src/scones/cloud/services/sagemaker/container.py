@@ -28,29 +28,46 @@ class Containers:
 
     async def start(
         self,
-        entry: Path,
-        verb: str,
+        argv: list[str],
         *,
         base: Path,
         purpose: str,
         environment: Mapping[str, str],
         contract: Mapping[str, str],
         log: LogStream,
+        opt: Path | None = None,
     ) -> Process:
-        """`python entry verb` with `base` for its /opt/ml. Raises OSError and ValueError.
+        """Run `argv` with `base` for its /opt/ml. Raises OSError and ValueError.
 
         environment: the request's own variables, over our defaults; contract: what the container
-        contract promises, over everything.
+        contract promises, over everything; opt: the folder of `base` where it is to lie at that very path.
         """
         (base / "tmp").mkdir(exist_ok=True)
         return await self.processes.spawn(
-            [self.settings.worker_python, str(entry), verb],
+            argv,
             purpose=purpose,
             env=self._defaults(base) | dict(environment) | {"SAGEMAKER_BASE_DIR": str(base)} | dict(contract),
             cwd=base,
             on_line=log.line,
             room=log.room,
+            opt=opt,
         )
+
+    async def can_mount(self, opt: Path) -> bool:
+        """Does this system let a process have an /opt of its own? opt: an example."""
+        process = await self.processes.spawn(
+            [self.settings.worker_python, "-IS", "-c", "import os; os.stat('/opt/ml')"],
+            purpose="look for mount namespaces",
+            env={"LANG": "C.UTF-8"},
+            cwd=opt,
+            on_line=lambda line: None,
+            opt=opt,
+        )
+        return await process.wait() == 0
+
+    def algorithm(self, entry: Path, *arguments: str) -> list[str]:
+        """The command of an image that is a folder here."""
+        return [self.settings.worker_python, str(entry), *arguments]
 
     async def guest(self, program: str, *arguments: str, purpose: str) -> tuple[Process, list[bytes]]:
         """Start one of our own programs from the guest folder; its output grows in the list."""

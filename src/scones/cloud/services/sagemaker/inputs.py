@@ -26,7 +26,7 @@ from scones.cloud.services.sagemaker.transfer import (
 )
 from scones.cloud.services.sagemaker.wording import S3Uri
 
-__all__ = ["fetch", "stream"]
+__all__ = ["Item", "fetch", "items", "stream"]
 
 _MANIFEST_BYTES = 256 * 1024**2
 _RECORD_BYTES = 2**29 - 1  # what 29 bits of a RecordIO header can say
@@ -35,7 +35,7 @@ _PIECE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
+class Item:
     """One object and the name it has in a channel's folder."""
 
     uri: S3Uri
@@ -61,26 +61,30 @@ async def stream(call: Call, channel: Wire, epoch: int) -> AsyncIterator[bytes]:
         async for piece in _augmented(call, channel, order):
             yield piece
         return
-    items = [item async for item in _items(call, channel)]
+    found = [item async for item in _items(call, channel)]
     if order:
-        order.shuffle(items)
-    for item in items:
+        order.shuffle(found)
+    for item in found:
         async for piece in _object(call, channel, item.uri):
             yield piece
 
 
-async def _items(call: Call, channel: Wire) -> AsyncIterator[_Item]:
-    uri = source_uri(channel)
-    if data_type(channel) is DataType.MANIFEST:
+def _items(call: Call, channel: Wire) -> AsyncIterator[Item]:
+    return items(call, source_uri(channel), manifest=data_type(channel) is DataType.MANIFEST)
+
+
+async def items(call: Call, uri: S3Uri, *, manifest: bool) -> AsyncIterator[Item]:
+    """The objects under a prefix, or those that a manifest names. Raises TransferError."""
+    if manifest:
         for item in await _listed(call, uri):
             yield item
         return
     async for key in keys_under(call, uri):
         if not key.endswith("/"):  # a console's "folder": an object of no bytes
-            yield _Item(S3Uri(uri.bucket, key), local_name(uri.key, key))
+            yield Item(S3Uri(uri.bucket, key), local_name(uri.key, key))
 
 
-async def _listed(call: Call, uri: S3Uri) -> list[_Item]:
+async def _listed(call: Call, uri: S3Uri) -> list[Item]:
     """The objects of a manifest: `[{"prefix": "s3://bucket/prefix"}, "key", …]`."""
     try:
         first, *names = orjson.loads(await _read(call, uri, _MANIFEST_BYTES))
@@ -92,7 +96,7 @@ async def _listed(call: Call, uri: S3Uri) -> list[_Item]:
             f'the manifest {uri} must be a JSON list of {{"prefix": "s3://…"}} and names of objects'
         ) from None
     found = (S3Uri(prefix.bucket, prefix.key + name) for name in names)
-    return [_Item(item, local_name(prefix.key, item.key)) for item in found]
+    return [Item(item, local_name(prefix.key, item.key)) for item in found]
 
 
 async def _augmented(call: Call, channel: Wire, order: random.Random | None) -> AsyncIterator[bytes]:

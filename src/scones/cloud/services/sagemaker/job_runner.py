@@ -112,9 +112,16 @@ class JobRunner(Generic[J]):
         run = self._runs.get(name.lower())
         if not run:
             self._end(name, JobStatus.STOPPED)
-        elif run.work:
+        elif run.work and not run.stopped:
             run.stopped = True
             run.work.cancel()
+
+    def stopping(self, job: J) -> None:
+        """A job's time is over: it is to stop as if somebody had asked for it."""
+        with self._db.transaction():
+            now = self._jobs.job(job.name)
+            if now and now.status is JobStatus.IN_PROGRESS:
+                self._jobs.save(now.advance(JobStatus.STOPPING, self._now()))
 
     def folder(self, job: J) -> Path:
         """Of all attempts at a job."""
@@ -154,13 +161,10 @@ class JobRunner(Generic[J]):
         with self._db.transaction():
             job = self._jobs.job(name)
             assert job is not None, f"job {name} vanished"
-            now = self._now()
-            if status is JobStatus.STOPPED and job.status is JobStatus.IN_PROGRESS:  # its time was over
-                job = job.advance(JobStatus.STOPPING, now)
             if job.status is JobStatus.STOPPING:  # whatever came of it meanwhile
                 status = JobStatus.STOPPED
                 changes.pop("failure_reason", None)
-            self._jobs.save(job.advance(status, now, **changes))
+            self._jobs.save(job.advance(status, self._now(), **changes))
 
     def _now(self) -> int:
         return millis(self._clock.now())

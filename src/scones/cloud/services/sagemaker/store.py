@@ -17,6 +17,7 @@ Table = Literal[
     "sagemaker_endpoint_configs",
     "sagemaker_endpoints",
     "sagemaker_transform_jobs",
+    "sagemaker_processing_jobs",
 ]
 ResourceTable = Literal["sagemaker_models", "sagemaker_endpoint_configs"]
 

@@ -178,9 +178,9 @@ class Trainer:
                 await log.close()
 
     async def _launch(self, run: _Run, job: TrainingJob, log: LogStream) -> Process:
+        entry = self._images.entry(job.request["AlgorithmSpecification"]["TrainingImage"])
         process = await self._containers.start(
-            self._images.entry(job.request["AlgorithmSpecification"]["TrainingImage"]),
-            "train",
+            self._containers.algorithm(entry, "train"),
             base=run.folder.base,
             purpose=f"training job {job.name}",
             environment=job.request.get("Environment", {}),

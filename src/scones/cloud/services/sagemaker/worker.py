@@ -161,8 +161,7 @@ class Worker:
         launch = self._launch
         try:
             self._process = process = await self._containers.start(
-                launch.entry,
-                "serve",
+                self._containers.algorithm(launch.entry, "serve"),
                 base=launch.base,
                 purpose=f"endpoint {launch.endpoint} {launch.spec.name}",
                 environment=launch.spec.environment,

@@ -1,0 +1,137 @@
+"""Processing jobs: the operations. What runs them is `runner`."""
+
+from scones.cloud.errors import ServiceError
+from scones.cloud.ports import Context, Wire
+from scones.cloud.services.sagemaker.job import JobStatus
+from scones.cloud.services.sagemaker.job_runner import JobRunner
+from scones.cloud.services.sagemaker.job_store import JobStore
+from scones.cloud.services.sagemaker.listing import list_rows
+from scones.cloud.services.sagemaker.opt_ml import OptMl
+from scones.cloud.services.sagemaker.processing.checks import check_request
+from scones.cloud.services.sagemaker.processing.records import ProcessingJob
+from scones.cloud.services.sagemaker.records import millis, moment
+from scones.cloud.services.sagemaker.tags import checked_tags
+from scones.cloud.services.sagemaker.tools import Tools
+from scones.cloud.services.sagemaker.wording import invalid
+
+__all__ = ["ProcessingJobs", "processing_description"]
+
+_ECHOED = (
+    "ProcessingInputs",
+    "ProcessingOutputConfig",
+    "ProcessingResources",
+    "AppSpecification",
+    "Environment",
+    "NetworkConfig",
+    "RoleArn",
+)
+
+
+class ProcessingJobs:
+    def __init__(
+        self,
+        tools: Tools,
+        jobs: JobStore[ProcessingJob],
+        runner: JobRunner[ProcessingJob],
+        opt_ml: OptMl,
+    ) -> None:
+        self._db = tools.db
+        self._store = tools.store
+        self._clock = tools.clock
+        self._names = tools.names
+        self._images = tools.images
+        self._jobs = jobs
+        self._runner = runner
+        self._opt_ml = opt_ml
+
+    async def create_processing_job(self, request: Wire, context: Context) -> Wire:
+        tags = checked_tags(request.pop("Tags", []))
+        check_request(request)
+        specification = request["AppSpecification"]
+        entry = self._images.processing_entry(specification["ImageUri"])
+        if not entry and not specification.get("ContainerEntrypoint"):
+            raise invalid(
+                "AppSpecification.ContainerEntrypoint is required by this cloud:"
+                f' it does not know the entrypoint of "{specification["ImageUri"]}".'
+            )
+        name = request["ProcessingJobName"]
+        now = millis(self._clock.now())
+        job = ProcessingJob(
+            name=name,
+            arn=self._names.arn("processing-job", name),
+            request=request,
+            status=JobStatus.IN_PROGRESS,
+            created=now,
+            modified=now,
+        )
+        await self._opt_ml.check(len(job.hosts))
+        with self._db.transaction():
+            if self._jobs.job(name):
+                raise ServiceError(
+                    "ResourceInUse",
+                    "Job name must be unique within an AWS account and region, and a job with this name"
+                    f" already exists ({job.arn})",
+                )
+            self._store.put_tags(job.arn, tags)
+            self._jobs.add(job)
+            self._db.after_commit(self._runner.wake)
+        return {"ProcessingJobArn": job.arn}
+
+    def describe_processing_job(self, request: Wire, context: Context) -> Wire:
+        return processing_description(self._existing(request))
+
+    def stop_processing_job(self, request: Wire, context: Context) -> Wire:
+        job = self._existing(request)
+        if job.status.final:
+            raise invalid(f"The request was rejected because the processing job is in status {job.status}.")
+        if job.status is JobStatus.IN_PROGRESS:
+            self._jobs.save(job.advance(JobStatus.STOPPING, millis(self._clock.now())))
+        self._db.after_commit(lambda: self._runner.stop(job.name))
+        return {}
+
+    def delete_processing_job(self, request: Wire, context: Context) -> Wire:
+        job = self._existing(request)
+        if not job.status.final:
+            raise ServiceError(
+                "ResourceInUse",
+                f"The processing job {job.arn} is in status {job.status}; stop it, or wait for its end.",
+            )
+        self._jobs.delete(job)
+        return {}
+
+    def list_processing_jobs(self, request: Wire, context: Context) -> Wire:
+        rows, more = list_rows(self._store, "sagemaker_processing_jobs", request, newest_first=False)
+        return {"ProcessingJobSummaries": [_summary(ProcessingJob.from_row(row)) for row in rows]} | more
+
+    def _existing(self, request: Wire) -> ProcessingJob:
+        name = request["ProcessingJobName"]
+        job = self._jobs.job(name)
+        if not job:
+            raise invalid(f"Could not find requested job with name: {name}")
+        return job
+
+
+def processing_description(job: ProcessingJob) -> Wire:
+    """DescribeProcessingJob's answer."""
+    described = _summary(job) | {name: job.request[name] for name in _ECHOED if name in job.request}
+    described["StoppingCondition"] = {"MaxRuntimeInSeconds": job.max_runtime_s}
+    if job.started is not None:
+        described["ProcessingStartTime"] = moment(job.started)
+    return described
+
+
+def _summary(job: ProcessingJob) -> Wire:
+    summary: Wire = {
+        "ProcessingJobName": job.name,
+        "ProcessingJobArn": job.arn,
+        "CreationTime": moment(job.created),
+        "LastModifiedTime": moment(job.modified),
+        "ProcessingJobStatus": job.status.value,
+    }
+    if job.failure_reason:
+        summary["FailureReason"] = job.failure_reason
+    if job.exit_message is not None:
+        summary["ExitMessage"] = job.exit_message
+    if job.ended is not None:
+        summary["ProcessingEndTime"] = moment(job.ended)
+    return summary
