@@ -16,7 +16,7 @@ from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Context, Wire
 from scones.cloud.services.sns import Sns
 from scones.cloud.services.sns import store as sns_store
-from scones.cloud.services.sns.runner import RETRY_PAUSES_S
+from scones.cloud.services.sns.sending import RETRY_PAUSES_S
 from scones.cloud.settings import CloudSettings
 from scones.cloud.state.db import Database
 
