@@ -14,7 +14,7 @@ from scones.cloud.ports import Context, Service, Wire
 from scones.cloud.settings import CloudSettings
 from scones.cloud.state.db import Database
 
-__all__ = ["CountedIds", "NoFaults", "ServiceBench", "SteppedClock", "until"]
+__all__ = ["CountedIds", "NoFaults", "ServiceBench", "SteppedClock", "settled", "until"]
 
 CONTEXT = Context(request_id="r", account_id="000000000000", region="us-east-1")
 _S = TypeVar("_S", bound=Service)
@@ -126,3 +126,9 @@ async def until(condition: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0.005)
     raise AssertionError("not within ten seconds")
+
+
+async def settled() -> None:
+    """Everything that could run has run."""
+    for _ in range(50):
+        await asyncio.sleep(0)

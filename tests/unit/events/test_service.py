@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.bench import ServiceBench, until
+from tests.bench import ServiceBench, settled, until
 
 from scones.cloud.errors import ServiceError
 from scones.cloud.services.events import Events
@@ -27,12 +27,6 @@ class Bench(ServiceBench[Events]):
     def put(self, n: int = 0) -> None:
         entry = {"Source": "s", "DetailType": "d", "Detail": json.dumps({"n": n})}
         assert self("put_events", Entries=[entry])["FailedEntryCount"] == 0
-
-
-async def settled() -> None:
-    """Everything that could run has run."""
-    for _ in range(50):
-        await asyncio.sleep(0)
 
 
 @pytest.fixture
