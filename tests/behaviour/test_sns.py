@@ -1,14 +1,18 @@
 """SNS as boto3 sees it, with a real function and a real listener at the other end."""
 
+import contextlib
 import json
 import threading
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+from botocore.exceptions import BotoCoreError
 from tests.asking import unique, until
 from tests.keeper import Keeper
+from tests.killable import KillableCloud, persist
 
 from scones.testing import LocalAWS
 
@@ -96,6 +100,30 @@ def test_a_listener_confirms_by_its_link_and_then_receives(
     arn = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"][0]["SubscriptionArn"]
     sns.unsubscribe(SubscriptionArn=arn)
     assert sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"] == []
+
+
+def test_messages_outlive_kill_9(
+    tmp_path: Path, listener: tuple[str, list[tuple[dict[str, str], str]]]
+) -> None:
+    """The cloud dies once after a listener has taken the third message, before it has noted that."""
+    url, received = listener
+    cloud = KillableCloud(tmp_path)
+    cloud.start("sns.delivered:4")  # the first is the request for confirmation
+    sns, accepted = cloud.client("sns"), []
+    try:
+        topic = persist(sns.create_topic, Name="topic")["TopicArn"]
+        sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=url)
+        until(lambda: received)
+        sns.confirm_subscription(TopicArn=topic, Token=json.loads(received[0][1])["Token"])
+        with contextlib.suppress(BotoCoreError):  # it died while it answered
+            for number in range(12):
+                accepted.append(sns.publish(TopicArn=topic, Message=str(number))["MessageId"])
+        cloud.kill(after_s=20)
+        cloud.start()
+        until(lambda: {headers["x-amz-sns-message-id"] for headers, _ in received} >= set(accepted))
+    finally:
+        cloud.kill()
+    assert len(accepted) >= 2
 
 
 @pytest.mark.timeout(90)
