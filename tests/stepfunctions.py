@@ -5,16 +5,13 @@ import json
 import signal
 import subprocess
 import sys
-import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
-import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from tests.asking import code, refusal, unique, until
 
 __all__ = [
     "ROLE",
@@ -24,6 +21,7 @@ __all__ = [
     "dying",
     "ended",
     "events",
+    "inputs",
     "refusal",
     "single",
     "start",
@@ -48,20 +46,6 @@ async def main(state, fault, algorithms):
 
 asyncio.run(main(*sys.argv[1:]))
 """
-_T = TypeVar("_T")
-
-
-def unique(kind: str) -> str:
-    return f"{kind}-{uuid.uuid4().hex[:12]}"
-
-
-def until(check: Callable[[], _T | None], seconds: float = 30) -> _T:
-    """What `check` gives once it gives something."""
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
-    return found
 
 
 def single(state: dict[str, Any]) -> dict[str, Any]:
@@ -74,6 +58,13 @@ def create(states: Any, definition: dict[str, Any], **options: Any) -> str:
     options = {"name": unique("machine"), "roleArn": ROLE} | options
     arn: str = states.create_state_machine(definition=json.dumps(definition), **options)["stateMachineArn"]
     return arn
+
+
+def inputs(states: Any, machine: str) -> list[Any]:
+    """What a machine has been started with, in the order of the starts."""
+    pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine)
+    started = [run["executionArn"] for page in pages for run in page["executions"]]
+    return [json.loads(states.describe_execution(executionArn=arn)["input"]) for arn in reversed(started)]
 
 
 def start(states: Any, machine: str, given: str = "{}", **options: Any) -> str:
@@ -98,18 +89,6 @@ def events(states: Any, arn: str) -> list[dict[str, Any]]:
 
 def types(states: Any, arn: str) -> list[str]:
     return [event["type"] for event in events(states, arn)]
-
-
-def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
-    """Code and message of the error that a call must give."""
-    with pytest.raises(ClientError) as problem:
-        call(**request)
-    error = problem.value.response["Error"]
-    return error["Code"], error["Message"]
-
-
-def code(call: Callable[..., Any], **request: Any) -> str:
-    return refusal(call, **request)[0]
 
 
 class Remote:

@@ -1,43 +1,17 @@
 """EventBridge as boto3 sees it: buses, rules, targets, and events that reach real targets."""
 
-import io
 import json
-import time
-import uuid
-import zipfile
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from tests.asking import refusal, unique, until
+from tests.keeper import Keeper
+from tests.stepfunctions import ROLE, create, inputs, single
 
 from scones.testing import LocalAWS
 
 PATTERN = json.dumps({"source": ["camera"], "detail": {"label": ["bicycle", "motorcycle"]}})
-ROLE = "arn:aws:iam::000000000000:role/events"
-HANDLER = """
-import json, os
-import boto3
-
-def lambda_handler(event, context):
-    boto3.client("s3").put_object(
-        Bucket=os.environ["BUCKET"], Key=event["id"], Body=json.dumps(event).encode()
-    )
-"""
-
-
-def unique(kind: str) -> str:
-    return f"{kind}-{uuid.uuid4().hex[:12]}"
-
-
-def eventually(check: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while True:
-        if found := check():
-            return found
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.05)
 
 
 def entry(label: str = "bicycle", **more: Any) -> Any:
@@ -55,35 +29,14 @@ def rule(aws: LocalAWS) -> str:
 
 
 @pytest.fixture
-def machine(aws: LocalAWS) -> str:
-    definition = {"StartAt": "Done", "States": {"Done": {"Type": "Pass", "End": True}}}
-    states = aws.client("stepfunctions")
-    created = states.create_state_machine(
-        name=unique("listener"), definition=json.dumps(definition), roleArn=ROLE
-    )
-    arn: str = created["stateMachineArn"]
-    return arn
+def machine(states: Any) -> str:
+    return create(states, single({"Type": "Pass"}))
 
 
 def target(aws: LocalAWS, rule: str, arn: str, **fields: Any) -> None:
     chosen: Any = {"Id": "t", "Arn": arn} | ({"RoleArn": ROLE} if ":states:" in arn else {}) | fields
     reply = aws.client("events").put_targets(Rule=rule, EventBusName=rule, Targets=[chosen])
     assert reply["FailedEntryCount"] == 0
-
-
-def inputs(aws: LocalAWS, machine: str) -> list[Any]:
-    """What the machine was started with, in the order of the starts."""
-    states = aws.client("stepfunctions")
-    started = states.list_executions(stateMachineArn=machine)["executions"]
-    described = (states.describe_execution(executionArn=run["executionArn"]) for run in started)
-    return [json.loads(run["input"]) for run in described][::-1]
-
-
-def refusal(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as refused:
-        call(**request)
-    error = refused.value.response["Error"]
-    return error["Code"], error["Message"]
 
 
 # --- what is kept ---------------------------------------------------------------------------------
@@ -259,7 +212,7 @@ def test_a_pattern_is_tested_as_it_would_match(aws: LocalAWS) -> None:
         assert told == ("ValidationException", "Parameter Event is not valid.")
 
 
-def test_matching_events_start_a_state_machine(aws: LocalAWS, rule: str, machine: str) -> None:
+def test_matching_events_start_a_state_machine(aws: LocalAWS, states: Any, rule: str, machine: str) -> None:
     target(aws, rule, machine)
     events = aws.client("events")
     bus = events.describe_event_bus(Name=rule)["Arn"]
@@ -271,7 +224,7 @@ def test_matching_events_start_a_state_machine(aws: LocalAWS, rule: str, machine
         ),
     ]
     reply = events.put_events(Entries=entries)
-    (event,) = eventually(lambda: inputs(aws, machine))
+    (event,) = until(lambda: inputs(states, machine))
     assert event == {
         "version": "0",
         "id": reply["Entries"][2]["EventId"],
@@ -285,17 +238,17 @@ def test_matching_events_start_a_state_machine(aws: LocalAWS, rule: str, machine
     }
 
 
-def test_a_disabled_rule_passes_nothing_on(aws: LocalAWS, rule: str, machine: str) -> None:
+def test_a_disabled_rule_passes_nothing_on(aws: LocalAWS, states: Any, rule: str, machine: str) -> None:
     events = aws.client("events")
     target(aws, rule, machine, InputPath="$.detail.label")
     events.disable_rule(Name=rule, EventBusName=rule)
     events.put_events(Entries=[entry("bicycle", EventBusName=rule)])
     events.enable_rule(Name=rule, EventBusName=rule)
     events.put_events(Entries=[entry("motorcycle", EventBusName=rule)])
-    assert eventually(lambda: inputs(aws, machine)) == ["motorcycle"]
+    assert until(lambda: inputs(states, machine)) == ["motorcycle"]
 
 
-def test_each_target_receives_what_it_asked_for(aws: LocalAWS, rule: str, machine: str) -> None:
+def test_each_target_receives_what_it_asked_for(aws: LocalAWS, states: Any, rule: str, machine: str) -> None:
     transformer = {
         "InputPathsMap": {"label": "$.detail.label", "none": "$.detail.none"},
         "InputTemplate": '{"is": "a <label>", "label": <label>, "none": <none>, "rule": <aws.events.rule-name>}',
@@ -308,8 +261,8 @@ def test_each_target_receives_what_it_asked_for(aws: LocalAWS, rule: str, machin
     targets: Any = [{"Arn": machine, "RoleArn": ROLE} | fields for fields in asked]
     aws.client("events").put_targets(Rule=rule, EventBusName=rule, Targets=targets)
     aws.client("events").put_events(Entries=[entry(EventBusName=rule)])
-    eventually(lambda: len(inputs(aws, machine)) == 3)
-    received = inputs(aws, machine)
+    until(lambda: len(inputs(states, machine)) == 3)
+    received = inputs(states, machine)
     assert {"a": 1} in received
     assert {"label": "bicycle", "score": 0.97} in received
     assert {"is": "a bicycle", "label": "bicycle", "none": "", "rule": rule} in received
@@ -322,33 +275,17 @@ def test_an_event_for_a_bus_that_is_not_there_is_accepted_and_lost(aws: LocalAWS
 
 
 @pytest.mark.timeout(90)
-def test_functions_and_topics_receive_events(aws: LocalAWS, rule: str) -> None:
+def test_functions_and_topics_receive_events(aws: LocalAWS, rule: str, keeper: Keeper) -> None:
     """One function, invoked by the rule itself and, for the other rule, through a topic."""
-    events, s3, functions = aws.client("events"), aws.client("s3"), aws.client("lambda")
-    bucket, name = unique("bucket"), unique("listener")
-    s3.create_bucket(Bucket=bucket)
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        unwrap = (
-            '    event = json.loads(event["Records"][0]["Sns"]["Message"]) if "Records" in event else event\n'
-        )
-        archive.writestr("listener.py", HANDLER.replace("    boto3", unwrap + "    boto3"))
-    arn = functions.create_function(
-        FunctionName=name,
-        Runtime="python3.12",
-        Handler="listener.lambda_handler",
-        Role="arn:aws:iam::000000000000:role/service-role/AmazonSageMaker-ExecutionRole",
-        Code={"ZipFile": code.getvalue()},
-        Timeout=30,
-        Environment={"Variables": {"BUCKET": bucket}},
-    )["FunctionArn"]
-    functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+    events = aws.client("events")
     topic = aws.client("sns").create_topic(Name=unique("topic"))["TopicArn"]
-    aws.client("sns").subscribe(TopicArn=topic, Protocol="lambda", Endpoint=arn)
-    target(aws, rule, arn)
+    aws.client("sns").subscribe(TopicArn=topic, Protocol="lambda", Endpoint=keeper.arn)
+    target(aws, rule, keeper.arn)
     events.put_rule(Name="cars", EventBusName=rule, EventPattern='{"detail": {"label": ["car"]}}')
     events.put_targets(Rule="cars", EventBusName=rule, Targets=[{"Id": "t", "Arn": topic}])
     entries = [entry("bicycle", EventBusName=rule), entry("car", EventBusName=rule)]
-    sent = {told["EventId"] for told in events.put_events(Entries=entries)["Entries"]}
-    eventually(lambda: {e["Key"] for e in s3.list_objects_v2(Bucket=bucket).get("Contents", [])} == sent)
-    functions.delete_function(FunctionName=name)
+    direct, through_topic = (told["EventId"] for told in events.put_events(Entries=entries)["Entries"])
+    until(lambda: len(keeper.events()) == 2)
+    (message,) = (event["Records"][0]["Sns"] for event in keeper.events() if "Records" in event)
+    (invoked,) = (event for event in keeper.events() if "Records" not in event)
+    assert (invoked["id"], json.loads(message["Message"])["id"]) == (direct, through_topic)

@@ -1,29 +1,14 @@
 """Events that AWS's services send by themselves: of executions, training jobs and endpoints."""
 
 import json
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.asking import unique, until
+from tests.stepfunctions import ROLE, create, inputs
 
 from scones.testing import LocalAWS
-
-ROLE = "arn:aws:iam::000000000000:role/service-role/AmazonSageMaker-ExecutionRole"
-
-
-def unique(kind: str) -> str:
-    return f"{kind}-{uuid.uuid4().hex[:12]}"
-
-
-def eventually(check: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while True:
-        if found := check():
-            return found
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.05)
 
 
 class Heard:
@@ -37,10 +22,7 @@ class Heard:
         self._events.put_targets(Rule=self.name, Targets=[target])
 
     def events(self) -> list[Any]:
-        pages = self._states.get_paginator("list_executions").paginate(stateMachineArn=self.machine)
-        started = [run["executionArn"] for page in pages for run in page["executions"]]
-        inputs = (self._states.describe_execution(executionArn=arn)["input"] for arn in started)
-        return [json.loads(text) for text in inputs]
+        return inputs(self._states, self.machine)
 
     def close(self) -> None:
         self._events.remove_targets(Rule=self.name, Ids=["t"])
@@ -48,11 +30,8 @@ class Heard:
 
 
 def machine(aws: LocalAWS, state: Any, **options: Any) -> str:
-    definition = json.dumps({"StartAt": "S", "States": {"S": state}} | options.pop("top", {}))
-    states = aws.client("stepfunctions")
-    created = states.create_state_machine(name=unique("m"), definition=definition, roleArn=ROLE, **options)
-    arn: str = created["stateMachineArn"]
-    return arn
+    definition = {"StartAt": "S", "States": {"S": state}} | options.pop("top", {})
+    return create(aws.client("stepfunctions"), definition, **options)
 
 
 @pytest.fixture
@@ -85,7 +64,7 @@ def test_every_status_of_an_execution_is_told(
     arn = states.start_execution(stateMachineArn=watched, input='{"x": 1}')["executionArn"]
     if "ABORTED" in statuses:
         states.stop_execution(executionArn=arn)
-    eventually(lambda: {event["detail"]["status"] for event in listener.events()} == statuses)
+    until(lambda: {event["detail"]["status"] for event in listener.events()} == statuses)
     told = {event["detail"]["status"]: event for event in listener.events()}
     assert len(listener.events()) == 2
     for event in told.values():
@@ -106,9 +85,9 @@ def test_a_redrive_is_told_with_its_count(aws: LocalAWS, heard: Callable[[Any], 
     states, watched = aws.client("stepfunctions"), machine(aws, {"Type": "Fail", "Error": "E"})
     listener = heard({"detail": {"stateMachineArn": [watched]}})
     arn = states.start_execution(stateMachineArn=watched)["executionArn"]
-    eventually(lambda: len(listener.events()) == 2)
+    until(lambda: len(listener.events()) == 2)
     states.redrive_execution(executionArn=arn)
-    eventually(lambda: len(listener.events()) == 4)
+    until(lambda: len(listener.events()) == 4)
     told = sorted((event["detail"]["redriveCount"], event["detail"]["status"]) for event in listener.events())
     assert told == [(0, "FAILED"), (0, "RUNNING"), (1, "FAILED"), (1, "RUNNING")]
 
@@ -120,7 +99,7 @@ def test_of_express_executions_nothing_is_told(aws: LocalAWS, heard: Callable[[A
     listener = heard({"detail": {"stateMachineArn": [silent, spoken]}})
     states.start_sync_execution(stateMachineArn=silent)
     states.start_execution(stateMachineArn=spoken)
-    eventually(lambda: len(listener.events()) == 2)
+    until(lambda: len(listener.events()) == 2)
     assert {event["detail"]["stateMachineArn"] for event in listener.events()} == {spoken}
 
 
@@ -129,7 +108,7 @@ def test_large_data_is_left_out(aws: LocalAWS, heard: Callable[[Any], Heard]) ->
     listener = heard({"detail": {"stateMachineArn": [watched]}})
     large = json.dumps({"x": "y" * 130 * 1024})
     aws.client("stepfunctions").start_execution(stateMachineArn=watched, input=large)
-    eventually(lambda: len(listener.events()) == 2)
+    until(lambda: len(listener.events()) == 2)
     told = {event["detail"]["status"]: event["detail"] for event in listener.events()}
     assert (told["RUNNING"]["input"], told["RUNNING"]["inputDetails"]) == (large, {"included": True})
     assert told["SUCCEEDED"]["output"] == large
@@ -152,5 +131,5 @@ def test_child_executions_of_a_map_run_are_told_by_their_kind(
     def arns() -> list[str]:
         return sorted(event["detail"]["stateMachineArn"] for event in listener.events())
 
-    eventually(lambda: watched in arns() and len(arns()) >= told)
+    until(lambda: watched in arns() and len(arns()) >= told)
     assert arns() == [watched] + [f"{watched}/each"] * (told - 1)

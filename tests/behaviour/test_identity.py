@@ -1,13 +1,13 @@
 """STS and IAM as boto3 sees them."""
 
 import json
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from tests.asking import unique
 
 from scones.testing import LocalAWS
 
@@ -18,10 +18,6 @@ TRUST = {
     ],
 }
 MANAGED = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
-
-
-def unique(kind: str) -> str:
-    return f"{kind}-{uuid.uuid4().hex[:12]}"
 
 
 def test_the_caller_is_a_role_that_iam_knows(aws: LocalAWS) -> None:

@@ -1,43 +1,20 @@
 """SNS as boto3 sees it, with a real function and a real listener at the other end."""
 
-import io
+import contextlib
 import json
 import threading
-import time
 import urllib.request
-import uuid
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
 
 import pytest
+from botocore.exceptions import BotoCoreError
+from tests.asking import unique, until
+from tests.keeper import Keeper
+from tests.killable import KillableCloud, persist
 
 from scones.testing import LocalAWS
-
-HANDLER = """
-import json, os
-import boto3
-
-def lambda_handler(event, context):
-    record = event["Records"][0]["Sns"]
-    boto3.client("s3").put_object(
-        Bucket=os.environ["BUCKET"], Key=record["MessageId"], Body=json.dumps(event).encode()
-    )
-"""
-
-
-def unique(kind: str) -> str:
-    return f"{kind}-{uuid.uuid4().hex[:12]}"
-
-
-def eventually(check: Callable[[], Any], seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while True:
-        if found := check():
-            return found
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -111,12 +88,12 @@ def test_a_listener_confirms_by_its_link_and_then_receives(
     assert sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=url)["SubscriptionArn"] == (
         "pending confirmation"
     )
-    eventually(lambda: received)
+    until(lambda: received)
     request = json.loads(received[0][1])
     with urllib.request.urlopen(request["SubscribeURL"], timeout=10) as reply:
         assert b"ConfirmSubscriptionResult" in reply.read()
     message_id = sns.publish(TopicArn=topic, Message="grüße", Subject="s")["MessageId"]
-    eventually(lambda: len(received) == 2)
+    until(lambda: len(received) == 2)
     headers, body = received[1]
     assert headers["x-amz-sns-message-id"] == message_id
     assert json.loads(body)["Message"] == "grüße"
@@ -125,34 +102,37 @@ def test_a_listener_confirms_by_its_link_and_then_receives(
     assert sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"] == []
 
 
+def test_messages_outlive_kill_9(
+    tmp_path: Path, listener: tuple[str, list[tuple[dict[str, str], str]]]
+) -> None:
+    """The cloud dies once after a listener has taken the third message, before it has noted that."""
+    url, received = listener
+    cloud = KillableCloud(tmp_path)
+    cloud.start("sns.delivered:4")  # the first is the request for confirmation
+    sns, accepted = cloud.client("sns"), []
+    try:
+        topic = persist(sns.create_topic, Name="topic")["TopicArn"]
+        sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=url)
+        until(lambda: received)
+        sns.confirm_subscription(TopicArn=topic, Token=json.loads(received[0][1])["Token"])
+        with contextlib.suppress(BotoCoreError):  # it died while it answered
+            for number in range(12):
+                accepted.append(sns.publish(TopicArn=topic, Message=str(number))["MessageId"])
+        cloud.kill(after_s=20)
+        cloud.start()
+        until(lambda: {headers["x-amz-sns-message-id"] for headers, _ in received} >= set(accepted))
+    finally:
+        cloud.kill()
+    assert len(accepted) >= 2
+
+
 @pytest.mark.timeout(90)
-def test_a_function_is_invoked_with_what_was_published(aws: LocalAWS, topic: str) -> None:
-    sns, s3, functions = aws.client("sns"), aws.client("s3"), aws.client("lambda")
-    bucket, name = unique("bucket"), unique("listener")
-    s3.create_bucket(Bucket=bucket)
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("listener.py", HANDLER)
-    arn = functions.create_function(
-        FunctionName=name,
-        Runtime="python3.12",
-        Handler="listener.lambda_handler",
-        Role="arn:aws:iam::000000000000:role/service-role/AmazonSageMaker-ExecutionRole",
-        Code={"ZipFile": code.getvalue()},
-        Timeout=30,
-        Environment={"Variables": {"BUCKET": bucket}},
-    )["FunctionArn"]
-    functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
-    sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=arn)
+def test_a_function_is_invoked_with_what_was_published(aws: LocalAWS, topic: str, keeper: Keeper) -> None:
+    sns = aws.client("sns")
+    sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=keeper.arn)
     attributes = {"colour": {"DataType": "String", "StringValue": "red"}}
     message_id = sns.publish(TopicArn=topic, Message="low", MessageAttributes=attributes)["MessageId"]
-
-    def stored() -> bool:
-        return message_id in [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
-
-    eventually(stored)
-    event = json.loads(s3.get_object(Bucket=bucket, Key=message_id)["Body"].read())["Records"][0]
+    event = until(keeper.events)[0]["Records"][0]
     assert event["EventSource"] == "aws:sns"
-    assert event["Sns"]["Message"] == "low"
+    assert (event["Sns"]["MessageId"], event["Sns"]["Message"]) == (message_id, "low")
     assert event["Sns"]["MessageAttributes"] == {"colour": {"Type": "String", "Value": "red"}}
-    functions.delete_function(FunctionName=name)

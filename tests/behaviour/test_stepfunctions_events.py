@@ -1,51 +1,25 @@
 """Events that state machines put."""
 
 import json
-import time
-import uuid
 from typing import Any
 
-import pytest
+from tests.asking import unique, until
+from tests.stepfunctions import ROLE, create, ended, inputs, single, start
 
 from scones.testing import LocalAWS
-
-ROLE = "arn:aws:iam::000000000000:role/states"
-
-
-def unique(kind: str) -> str:
-    return f"{kind}-{uuid.uuid4().hex[:12]}"
-
-
-@pytest.fixture
-def states(aws: LocalAWS) -> Any:
-    return aws.client("stepfunctions")
-
-
-def create(states: Any, state: Any) -> str:
-    definition = json.dumps({"StartAt": "S", "States": {"S": state | {"End": True}}})
-    made = states.create_state_machine(name=unique("machine"), definition=definition, roleArn=ROLE)
-    arn: str = made["stateMachineArn"]
-    return arn
-
-
-def ended(states: Any, arn: str) -> Any:
-    deadline = time.monotonic() + 60
-    while (described := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
-    return described
 
 
 def put_events(states: Any, resource: str, entry: Any) -> tuple[str, Any]:
     """The execution's machine, and how it ended."""
     task = {"Type": "Task", "Resource": resource, "Parameters": {"Entries": [entry]}}
-    machine = create(states, task)
-    return machine, ended(states, states.start_execution(stateMachineArn=machine)["executionArn"])
+    machine = create(states, single(task))
+    return machine, ended(states, start(states, machine))
 
 
 def listen(aws: LocalAWS, source: str, state: Any) -> str:
     """A machine of one state that each event of a source starts."""
-    events, machine, name = aws.client("events"), create(aws.client("stepfunctions"), state), unique("rule")
+    events, name = aws.client("events"), unique("rule")
+    machine = create(aws.client("stepfunctions"), single(state))
     events.create_event_bus(Name=name)
     events.put_rule(Name=name, EventBusName=name, EventPattern=json.dumps({"source": [source]}))
     target: Any = {"Id": "t", "Arn": machine, "RoleArn": ROLE}
@@ -61,11 +35,7 @@ def test_an_event_tells_of_the_execution_that_put_it(aws: LocalAWS, states: Any)
     output = json.loads(described["output"])
     assert output["FailedEntryCount"] == 0
     target = aws.client("events").list_targets_by_rule(Rule=bus, EventBusName=bus)["Targets"][0]["Arn"]
-    deadline = time.monotonic() + 60
-    while not (runs := states.list_executions(stateMachineArn=target)["executions"]):
-        assert time.monotonic() < deadline, "the event did not arrive"
-        time.sleep(0.02)
-    event = json.loads(states.describe_execution(executionArn=runs[0]["executionArn"])["input"])
+    event = until(lambda: inputs(states, target), what="the event did not arrive")[0]
     assert event["id"] == output["Entries"][0]["EventId"]
     assert event["resources"] == ["r", described["executionArn"], machine]
     assert (event["detail"], event["time"]) == ({"a": 1}, "2026-01-02T03:04:05Z")
@@ -92,6 +62,6 @@ def test_a_task_waits_for_whoever_hears_its_event(aws: LocalAWS, states: Any) ->
 
 def test_any_operation_of_eventbridge_is_a_task(aws: LocalAWS, states: Any) -> None:
     task = {"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:eventbridge:describeEventBus"}
-    machine = create(states, task | {"Parameters": {"Name": "nowhere"}})
-    described = ended(states, states.start_execution(stateMachineArn=machine)["executionArn"])
+    machine = create(states, single(task | {"Parameters": {"Name": "nowhere"}}))
+    described = ended(states, start(states, machine))
     assert described["error"] == "EventBridge.ResourceNotFoundException"

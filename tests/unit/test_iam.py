@@ -3,12 +3,12 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from tests.bench import CountedIds, SteppedClock
 
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Context, Wire
@@ -34,26 +34,6 @@ MANAGED = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
 Operate = Callable[..., Wire]
 
 
-class FixedClock:
-    def now(self) -> datetime:
-        return datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-    def monotonic(self) -> float:
-        return 0.0
-
-
-class CountedIds:
-    def __init__(self) -> None:
-        self._count = 0
-
-    def uuid(self) -> str:
-        return self.token(36)
-
-    def token(self, length: int) -> str:
-        self._count += 1
-        return f"{self._count:0{length}x}"
-
-
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
     database = Database(tmp_path / "state.sqlite")
@@ -63,7 +43,7 @@ def db(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def iam(db: Database, tmp_path: Path) -> Iam:
-    return Iam(db=db, clock=FixedClock(), ids=CountedIds(), settings=CloudSettings(state_dir=tmp_path))
+    return Iam(db=db, clock=SteppedClock(), ids=CountedIds(), settings=CloudSettings(state_dir=tmp_path))
 
 
 @pytest.fixture

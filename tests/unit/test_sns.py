@@ -4,138 +4,54 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from tests.bench import ServiceBench, until
 
 from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Context, Wire
+from scones.cloud.ports import Wire
 from scones.cloud.services.sns import Sns
 from scones.cloud.services.sns import store as sns_store
-from scones.cloud.services.sns.runner import RETRY_PAUSES_S
-from scones.cloud.settings import CloudSettings
-from scones.cloud.state.db import Database
+from scones.cloud.services.sns.sending import RETRY_PAUSES_S
 
-CONTEXT = Context(request_id="r", account_id="000000000000", region="us-east-1")
 TOPIC = "arn:aws:sns:us-east-1:000000000000:failures"
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:listener"
 
 
-class SteppedClock:
-    def __init__(self) -> None:
-        self.moment = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return self.moment.timestamp()
-
-
-class CountedIds:
-    def __init__(self) -> None:
-        self._count = 0
-
-    def uuid(self) -> str:
-        self._count += 1
-        return f"00000000-0000-4000-8000-{self._count:012d}"
-
-    def token(self, length: int) -> str:
-        self._count += 1
-        return f"{self._count:0{length}x}"
-
-
-class NoFaults:
-    def reach(self, point: str) -> None:
-        pass
-
-
-class Bench:
-    """The service with a Lambda that records what it is sent, or answers `error`."""
-
-    def __init__(self, db: Database, state_dir: Path) -> None:
-        self.db = db
-        self.clock = SteppedClock()
-        self.invoked: list[Wire] = []
-        self.error: ServiceError | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.sns = Sns(
-            db=db,
-            clock=self.clock,
-            ids=CountedIds(),
-            settings=CloudSettings(state_dir=state_dir),
-            call=self._call,
-            spawn=self._spawn,
-            faults=NoFaults(),
-        )
-
-    def __call__(self, operation: str, **request: Any) -> Wire:
-        (method,) = [getattr(part, operation) for part in self.sns.parts if hasattr(part, operation)]
-        with self.db.transaction():
-            reply: Wire = method(request, CONTEXT)
-        return reply
-
-    def code_of(self, operation: str, **request: Any) -> str:
-        with pytest.raises(ServiceError) as raised:
-            self(operation, **request)
-        return raised.value.code
-
-    def pending(self) -> list[Any]:
-        return self.db.all("SELECT * FROM sns_deliveries")
-
+class Bench(ServiceBench[Sns]):
     def postponed(self) -> bool:
         """The one pending delivery waits for its next attempt."""
         return [row["due"] / 1000 > self.clock.moment.timestamp() for row in self.pending()] == [True]
 
     def advance(self, seconds: float) -> None:
-        self.clock.moment += timedelta(seconds=seconds)
-        self.sns._runner.wake()
+        self.clock.step(seconds)
+        self.service._runner.wake()
 
     def events(self) -> list[Wire]:
-        return [json.loads(request["Payload"])["Records"][0]["Sns"] for request in self.invoked]
+        return [json.loads(request["Payload"])["Records"][0]["Sns"] for request in self.asked]
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        await self.sns.start()
-        try:
-            yield
-        finally:
-            await self.sns.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+    def publish(self, **message: Any) -> Wire:
+        """The reply; what it was to deliver has been delivered."""
 
-    async def _call(self, service: str, operation: str, request: Wire) -> Wire:
-        self.invoked.append(request)
-        if self.error is not None:
-            raise self.error
-        return {"StatusCode": 202}
+        async def scenario() -> Wire:
+            async with self.running():
+                reply = self("publish", TopicArn=TOPIC, **message)
+                await self.delivered()
+            return reply
 
-    def _spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("not within ten seconds")
+        return asyncio.run(scenario())
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    db = Database(tmp_path / "state.sqlite")
-    bench = Bench(db, tmp_path)
+    bench = Bench(Sns, tmp_path)
     bench("create_topic", Name="failures")
     yield bench
-    db.close()
+    bench.db.close()
 
 
 def test_a_topic_is_made_once(bench: Bench) -> None:
@@ -281,15 +197,8 @@ def test_a_function_receives_the_event_of_aws(bench: Bench) -> None:
         "word": {"DataType": "String", "StringValue": "é"},
         "bytes": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
     }
-
-    async def scenario() -> str:
-        async with bench.running():
-            reply = bench("publish", TopicArn=TOPIC, Message="low", Subject="s", MessageAttributes=attributes)
-            await until(lambda: not bench.pending())
-        return str(reply["MessageId"])
-
-    message_id = asyncio.run(scenario())
-    (request,) = bench.invoked
+    message_id = bench.publish(Message="low", Subject="s", MessageAttributes=attributes)["MessageId"]
+    (request,) = bench.asked
     assert (request["FunctionName"], request["InvocationType"]) == (FUNCTION, "Event")
     (record,) = json.loads(request["Payload"])["Records"]
     assert (record["EventSource"], record["EventVersion"]) == ("aws:sns", "1.0")
@@ -311,14 +220,8 @@ def test_a_function_receives_the_event_of_aws(bench: Bench) -> None:
 
 def test_each_protocol_receives_its_own_text(bench: Bench) -> None:
     bench("subscribe", TopicArn=TOPIC, Protocol="lambda", Endpoint=FUNCTION)
-
-    async def scenario() -> None:
-        async with bench.running():
-            texts = json.dumps({"default": "to all", "lambda": "to functions"})
-            bench("publish", TopicArn=TOPIC, Message=texts, MessageStructure="json")
-            await until(lambda: not bench.pending())
-
-    asyncio.run(scenario())
+    texts = json.dumps({"default": "to all", "lambda": "to functions"})
+    bench.publish(Message=texts, MessageStructure="json")
     assert [event["Message"] for event in bench.events()] == ["to functions"]
 
 
@@ -326,11 +229,11 @@ def test_what_was_published_before_a_crash_is_delivered_after_it(bench: Bench) -
     bench("subscribe", TopicArn=TOPIC, Protocol="lambda", Endpoint=FUNCTION)
     for number in range(20):
         bench("publish", TopicArn=TOPIC, Message=str(number))
-    assert bench.invoked == []
+    assert bench.asked == []
 
     async def scenario() -> None:
         async with bench.running():
-            await until(lambda: not bench.pending())
+            await bench.delivered()
 
     asyncio.run(scenario())
     assert sorted(int(event["Message"]) for event in bench.events()) == list(range(20))
@@ -346,23 +249,17 @@ def test_a_throttled_delivery_is_repeated_with_pauses_and_then_given_up(bench: B
             for pause_s in RETRY_PAUSES_S:
                 await until(bench.postponed)
                 bench.advance(pause_s)
-            await until(lambda: not bench.pending())
+            await bench.delivered()
 
     asyncio.run(scenario())
-    assert len(bench.invoked) == len(RETRY_PAUSES_S) + 1
+    assert len(bench.asked) == len(RETRY_PAUSES_S) + 1
 
 
 def test_a_missing_function_is_not_asked_twice(bench: Bench) -> None:
     bench("subscribe", TopicArn=TOPIC, Protocol="lambda", Endpoint=FUNCTION)
     bench.error = ServiceError("ResourceNotFoundException", "Function not found", status=404)
-
-    async def scenario() -> None:
-        async with bench.running():
-            bench("publish", TopicArn=TOPIC, Message="m")
-            await until(lambda: not bench.pending())
-
-    asyncio.run(scenario())
-    assert len(bench.invoked) == 1
+    bench.publish(Message="m")
+    assert len(bench.asked) == 1
 
 
 def test_a_deleted_topic_takes_its_deliveries_along(bench: Bench) -> None:
@@ -442,7 +339,7 @@ def test_an_http_endpoint_is_asked_again_only_where_that_may_help(
             await until(lambda: len(received) == 2)
             await until(lambda: not bench.pending() or bench.postponed())
             bench.advance(RETRY_PAUSES_S[0])
-            await until(lambda: not bench.pending())
+            await bench.delivered()
             return [body for _, body in received[1:]]
 
     assert asyncio.run(scenario()) == ["raw"] * attempts
@@ -472,9 +369,9 @@ def test_messages_of_a_fifo_topic_are_numbered(bench: Bench) -> None:
 def test_the_same_deduplication_id_is_the_same_message_for_five_minutes(bench: Bench) -> None:
     ordered(bench)
     first = said(bench, "one", MessageDeduplicationId="a")
-    bench.clock.moment += timedelta(seconds=299)
+    bench.clock.step(299)
     assert said(bench, "two", "another", MessageDeduplicationId="a") == first
-    bench.clock.moment += timedelta(seconds=1)
+    bench.clock.step(1)
     again = said(bench, "two", MessageDeduplicationId="a")
     assert again[0] != first[0]
     assert again[1] > first[1]

@@ -1,12 +1,12 @@
 """Temporary credentials: given out for roles that exist, good until they expire."""
 
 import asyncio
-import itertools
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.bench import CountedIds, SteppedClock
 
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Context
@@ -17,28 +17,6 @@ from scones.cloud.state.db import Database
 
 ACCOUNT = "000000000000"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/service-role/AmazonSageMaker-ExecutionRole"
-
-
-class SteppedClock:
-    def __init__(self) -> None:
-        self.moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return self.moment.timestamp()
-
-
-class CountedIds:
-    def __init__(self) -> None:
-        self._count = itertools.count(1)
-
-    def uuid(self) -> str:
-        return f"00000000-0000-4000-8000-{next(self._count):012d}"
-
-    def token(self, length: int) -> str:
-        return f"{next(self._count):0{length}x}"
 
 
 @pytest.fixture
@@ -94,7 +72,7 @@ def test_assumed_credentials_identify_their_session(sts: Sts) -> None:
 
 def test_credentials_end_at_their_expiration(sts: Sts, clock: SteppedClock) -> None:
     credentials = assume(sts, DurationSeconds=900)
-    assert credentials["Expiration"] == clock.moment + timedelta(seconds=900)
+    assert credentials["Expiration"] == clock.moment.replace(microsecond=0) + timedelta(seconds=900)
     clock.moment += timedelta(seconds=899)
     assert sts.credentials(credentials["AccessKeyId"])
     clock.moment += timedelta(seconds=1)

@@ -32,6 +32,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "scones.cloud.state": ("scones.cloud.state", "scones.cloud.errors", "scones.cloud.ports"),
     "scones.cloud.workers": ("scones.cloud.workers", "scones.cloud.errors", "scones.cloud.ports",
                              "scones.cloud.state"),
+    "scones.cloud.deliveries": ("scones.cloud.deliveries", "scones.cloud.errors", "scones.cloud.ports",
+                                "scones.cloud.state"),
     "scones.cloud.auth": ("scones.cloud.wire", "scones.cloud.errors", "scones.cloud.ports",
                           "scones.cloud.settings"),
     "scones.cloud.gateway": ("scones", "scones.cloud.auth", "scones.cloud.wire", "scones.cloud.errors",
@@ -40,7 +42,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "scones.cloud.server": ("scones.cloud.gateway", "scones.cloud.invocations", "scones.cloud.wire", "scones.cloud.errors",
                             "scones.cloud.ports", "scones.cloud.settings"),
     "scones.cloud.services": ("scones.cloud.asl", "scones.cloud.state", "scones.cloud.workers",
-                              "scones.cloud.ports", "scones.cloud.errors", "scones.cloud.settings"),
+                              "scones.cloud.deliveries", "scones.cloud.ports", "scones.cloud.errors",
+                              "scones.cloud.settings"),
     "scones.cloud.runtime": ("scones.cloud",),
 }  # fmt: skip
 PURE = ("scones.cloud.wire", "scones.cloud.asl")

@@ -24,6 +24,7 @@ __all__ = [
     "Stream",
     "Wire",
     "chunks",
+    "milliseconds",
     "never",
     "unheard",
 ]
@@ -65,6 +66,11 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds."""
+
+
+def milliseconds(moment: datetime) -> int:
+    """Since 1970, as the state keeps moments."""
+    return round(moment.timestamp() * 1000)
 
 
 class Ids(Protocol):

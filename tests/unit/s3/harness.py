@@ -3,11 +3,11 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.bench import CountedIds, NoFaults, SteppedClock
 
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Context, FileBody, Wire
@@ -18,39 +18,6 @@ from scones.cloud.state.db import Database
 
 ACCOUNT = "000000000000"
 MEBIBYTE = 1024 * 1024
-
-
-class SteppedClock:
-    """A minute passes only when a test says so."""
-
-    def __init__(self) -> None:
-        self.moment = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return self.moment.timestamp()
-
-    def step(self, seconds: float) -> None:
-        self.moment += timedelta(seconds=seconds)
-
-
-class CountedIds:
-    def __init__(self) -> None:
-        self._count = 0
-
-    def uuid(self) -> str:
-        return self.token(36)
-
-    def token(self, length: int) -> str:
-        self._count += 1
-        return f"{self._count:0{length}x}"
-
-
-class NoFaults:
-    def reach(self, point: str) -> None:
-        pass
 
 
 class Pieces:

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Clock, Context, Wire
+from scones.cloud.ports import Clock, Context, Wire, milliseconds
 from scones.cloud.services.events.names import DEFAULT_BUS, Names, invalid
-from scones.cloud.services.events.records import Bus, instant, milliseconds, tag_list
+from scones.cloud.services.events.records import Bus, instant, tag_list
 from scones.cloud.services.events.store import Store
 
 __all__ = ["Buses", "page_limit", "tags_of"]

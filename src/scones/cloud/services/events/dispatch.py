@@ -4,11 +4,12 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from scones.cloud.ports import Clock, Ids, Wire
+from scones.cloud.deliveries import Deliver
+from scones.cloud.ports import Clock, Ids, Wire, milliseconds
 from scones.cloud.services.events.inputs import InputError, target_input
 from scones.cloud.services.events.names import DEFAULT_BUS, Names
 from scones.cloud.services.events.patterns import compile_pattern
-from scones.cloud.services.events.records import Rule, milliseconds
+from scones.cloud.services.events.records import Delivery, Rule
 from scones.cloud.services.events.store import Store
 
 __all__ = ["Dispatch", "event_time"]
@@ -25,10 +26,8 @@ def event_time(moment: datetime) -> str:
 
 
 class Dispatch:
-    """deliver: wakes the runner once the transaction is durable."""
-
     def __init__(
-        self, *, store: Store, names: Names, clock: Clock, ids: Ids, deliver: Callable[[], None]
+        self, *, store: Store, names: Names, clock: Clock, ids: Ids, deliver: Deliver[Delivery]
     ) -> None:
         self._store = store
         self._names = names
@@ -86,7 +85,7 @@ class Dispatch:
                 continue
             policy = target.fields.get("RetryPolicy", {})
             age_s = policy.get("MaximumEventAgeInSeconds", _LONGEST_AGE_S)
-            self._store.insert_delivery(
+            delivery = Delivery(
                 event_id=event["id"],
                 rule_arn=arn,
                 target_arn=target.arn,
@@ -96,4 +95,4 @@ class Dispatch:
                 due=milliseconds(now),
                 expires=milliseconds(now) + age_s * 1000,
             )
-        self._deliver()
+            self._deliver(delivery)

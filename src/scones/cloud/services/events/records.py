@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from scones.cloud.deliveries import Pending
 from scones.cloud.ports import Wire
 from scones.cloud.state.db import Row
 
-__all__ = ["Bus", "Delivery", "Rule", "Target", "instant", "milliseconds", "tag_list"]
-
-
-def milliseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
+__all__ = ["Bus", "Delivery", "Rule", "Target", "instant", "tag_list"]
 
 
 def instant(stored: int) -> datetime:
@@ -69,19 +66,13 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    delivery_id: int
+class Delivery(Pending):
     event_id: str
     rule_arn: str
     target_arn: str
     name: str
     """Of the execution to start, so that one started before a crash is known again."""
-    body: str
-    attempts: int
     retries: int
-    due: int
+    """How many there may be after the first attempt."""
     expires: int
-
-    @classmethod
-    def from_row(cls, row: Row) -> Self:
-        return cls(**dict(row))
+    """No attempt begins after it, but the first."""

@@ -6,10 +6,10 @@ What fell due while the cloud was down fires once as it starts; the next time is
 import asyncio
 from datetime import datetime
 
-from scones.cloud.ports import Clock, Spawn
+from scones.cloud.ports import Clock, Spawn, milliseconds
 from scones.cloud.services.events.dispatch import Dispatch
 from scones.cloud.services.events.names import Names
-from scones.cloud.services.events.records import instant, milliseconds
+from scones.cloud.services.events.records import instant
 from scones.cloud.services.events.schedules import compile_schedule
 from scones.cloud.services.events.store import Store
 from scones.cloud.state.db import Database

@@ -2,7 +2,7 @@
 
 import json
 
-from scones.cloud.services.events.records import Bus, Delivery, Rule, Target
+from scones.cloud.services.events.records import Bus, Rule, Target
 from scones.cloud.state.db import Database
 
 __all__ = ["Store"]
@@ -36,17 +36,6 @@ _TARGETS = """
 _DELETE_TARGET = "DELETE FROM events_targets WHERE bus = ? AND rule = ? AND target_id = ?"
 _RULES_OF_TARGET = """
     SELECT DISTINCT rule FROM events_targets WHERE bus = ? AND arn = ? AND rule > ? ORDER BY rule LIMIT ?"""
-
-_INSERT_DELIVERY = """
-    INSERT INTO events_deliveries
-        (event_id, rule_arn, target_arn, name, body, attempts, retries, due, expires)
-    VALUES (:event_id, :rule_arn, :target_arn, :name, :body, 0, :retries, :due, :expires)"""
-_WAITING = "SELECT target_arn, min(due) AS due FROM events_deliveries GROUP BY target_arn"
-_NEXT = """
-    SELECT * FROM events_deliveries WHERE target_arn = ? AND due <= ? ORDER BY due, delivery_id LIMIT ?"""
-_NEXT_DUE = "SELECT min(due) FROM events_deliveries WHERE due > ?"
-_POSTPONE = "UPDATE events_deliveries SET attempts = ?, due = ? WHERE delivery_id = ?"
-_FINISH = "DELETE FROM events_deliveries WHERE delivery_id = ?"
 
 
 class Store:
@@ -123,39 +112,3 @@ class Store:
 
     def rule_names(self, bus: str, target_arn: str, *, after: str, limit: int) -> list[str]:
         return [row[0] for row in self._db.all(_RULES_OF_TARGET, (bus, target_arn, after, limit))]
-
-    # Deliveries ---------------------------------------------------------------------------------
-
-    def insert_delivery(
-        self,
-        *,
-        event_id: str,
-        rule_arn: str,
-        target_arn: str,
-        name: str,
-        body: str,
-        retries: int,
-        due: int,
-        expires: int,
-    ) -> None:
-        row = {"event_id": event_id, "rule_arn": rule_arn, "target_arn": target_arn, "name": name}
-        more = {"body": body, "retries": retries, "due": due, "expires": expires}
-        self._db.execute(_INSERT_DELIVERY, row | more)
-
-    def waiting(self, now: int) -> list[str]:
-        """ARNs of the targets with a delivery due at `now`."""
-        return [row["target_arn"] for row in self._db.all(_WAITING) if row["due"] <= now]
-
-    def next_deliveries(self, target_arn: str, *, now: int, limit: int) -> list[Delivery]:
-        return [Delivery.from_row(row) for row in self._db.all(_NEXT, (target_arn, now, limit))]
-
-    def next_due(self, now: int) -> int | None:
-        """When the first delivery that is not yet due will be."""
-        row = self._db.one(_NEXT_DUE, (now,))
-        return None if row is None else row[0]
-
-    def postpone(self, delivery: Delivery, *, due: int) -> None:
-        self._db.execute(_POSTPONE, (delivery.attempts + 1, due, delivery.delivery_id))
-
-    def finish(self, delivery: Delivery) -> None:
-        self._db.execute(_FINISH, (delivery.delivery_id,))

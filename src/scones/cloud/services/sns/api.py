@@ -1,9 +1,11 @@
 """The SNS service: its parts, and the runner that delivers."""
 
+from scones.cloud.deliveries import Runner
 from scones.cloud.ports import Call, Clock, Faults, Ids, Spawn
 from scones.cloud.services.sns.arns import Arns
 from scones.cloud.services.sns.publishing import Publishing
-from scones.cloud.services.sns.runner import Runner
+from scones.cloud.services.sns.records import Delivery
+from scones.cloud.services.sns.sending import Sending
 from scones.cloud.services.sns.store import Store
 from scones.cloud.services.sns.subscriptions import Subscriptions
 from scones.cloud.services.sns.topics import Topics
@@ -29,13 +31,18 @@ class Sns:
     ) -> None:
         store = Store(db)
         arns = Arns(settings.region, settings.account_id, store)
+        self._sending = Sending(store=store, call=call, arn_prefix=arns.prefix)
         self._runner = Runner(
-            store=store, clock=clock, call=call, spawn=spawn, faults=faults, arn_prefix=arns.prefix
+            Delivery,
+            service=self.name,
+            queue="subscription_id",
+            sender=self._sending,
+            db=db,
+            clock=clock,
+            spawn=spawn,
+            faults=faults,
         )
-
-        def deliver() -> None:
-            db.after_commit(self._runner.wake)
-
+        deliver = self._runner.deliver
         base_url = f"http://{_reachable(settings.host)}:{settings.port}"
         subscriptions = Subscriptions(
             store=store, arns=arns, clock=clock, ids=ids, base_url=base_url, deliver=deliver
@@ -46,10 +53,11 @@ class Sns:
         self.parts: tuple[object, ...] = (Topics(store, arns), subscriptions, publishing)
 
     async def start(self) -> None:
+        self._sending.start()
         self._runner.start()
 
     async def close(self) -> None:
-        await self._runner.close()
+        await self._sending.close()
 
 
 def _reachable(host: str) -> str:

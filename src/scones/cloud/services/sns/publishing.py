@@ -2,14 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
+from scones.cloud.deliveries import Deliver
 from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Clock, Context, Ids, Wire
+from scones.cloud.ports import Clock, Context, Ids, Wire, milliseconds
 from scones.cloud.services.sns.arns import Arns, invalid
 from scones.cloud.services.sns.fifo import DEDUPLICATION_MS, place, sequence_number
-from scones.cloud.services.sns.records import Message, Topic, attribute_values, milliseconds
+from scones.cloud.services.sns.records import Delivery, Message, Topic, attribute_values
 from scones.cloud.services.sns.store import Store
 
 __all__ = ["Publishing"]
@@ -24,10 +24,8 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
 class Publishing:
-    """deliver: wakes the runner once the transaction is durable."""
-
     def __init__(
-        self, *, store: Store, arns: Arns, clock: Clock, ids: Ids, base_url: str, deliver: Callable[[], None]
+        self, *, store: Store, arns: Arns, clock: Clock, ids: Ids, base_url: str, deliver: Deliver[Delivery]
     ) -> None:
         self._store = store
         self._arns = arns
@@ -96,14 +94,14 @@ class Publishing:
         self._store.insert_message(topic_name, message)
         for subscription in self._store.listeners(topic_name):
             arn = self._arns.of_subscription(subscription)
-            self._store.insert_delivery(
-                subscription.subscription_id,
+            delivery = Delivery(
+                subscription_id=subscription.subscription_id,
                 message_id=message.message_id,
                 kind="Notification",
                 body=message.body(subscription, arn, self._base_url),
                 due=message.published,
             )
-        self._deliver()
+            self._deliver(delivery)
         return message
 
 

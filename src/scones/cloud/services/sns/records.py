@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Self
 
+from scones.cloud.deliveries import Pending
 from scones.cloud.ports import Wire
 from scones.cloud.state.db import Row
 
@@ -22,14 +23,9 @@ __all__ = [
     "Topic",
     "attribute_values",
     "confirmation",
-    "milliseconds",
 ]
 
 Kind = Literal["Notification", "SubscriptionConfirmation"]
-
-
-def milliseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
 
 
 def timestamp(value: int) -> str:
@@ -88,18 +84,10 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    delivery_id: int
+class Delivery(Pending):
     subscription_id: str
     message_id: str
     kind: Kind
-    body: str
-    attempts: int
-    due: int
-
-    @classmethod
-    def from_row(cls, row: Row) -> Self:
-        return cls(**dict(row))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

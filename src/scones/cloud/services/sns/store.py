@@ -2,7 +2,7 @@
 
 import json
 
-from scones.cloud.services.sns.records import Delivery, Kind, Message, Place, Subscription, Topic
+from scones.cloud.services.sns.records import Message, Place, Subscription, Topic
 from scones.cloud.state.db import Database
 
 __all__ = ["MESSAGES_KEPT", "Store"]
@@ -46,17 +46,6 @@ _SAID = """
     SELECT message_id, sequence FROM sns_deduplication
     WHERE topic_name = ? AND scope = ? AND deduplication_id = ?"""
 _REMEMBER_SAID = "INSERT INTO sns_deduplication VALUES (?, ?, ?, ?, ?, ?)"
-
-_INSERT_DELIVERY = """
-    INSERT INTO sns_deliveries (subscription_id, message_id, kind, body, attempts, due)
-    VALUES (?, ?, ?, ?, 0, ?)"""
-_WAITING = """
-    SELECT subscription_id, min(due) AS due FROM sns_deliveries GROUP BY subscription_id"""
-_NEXT = """
-    SELECT * FROM sns_deliveries WHERE subscription_id = ? AND due <= ? ORDER BY due, delivery_id LIMIT ?"""
-_NEXT_DUE = "SELECT min(due) FROM sns_deliveries WHERE due > ?"
-_POSTPONE = "UPDATE sns_deliveries SET attempts = ?, due = ? WHERE delivery_id = ?"
-_FINISH = "DELETE FROM sns_deliveries WHERE delivery_id = ?"
 
 
 class Store:
@@ -157,31 +146,6 @@ class Store:
     def remember_said(self, message: Message, topic_name: str, place: Place, sequence: int) -> None:
         key = (topic_name, place.scope, place.deduplication_id)
         self._db.execute(_REMEMBER_SAID, (*key, message.message_id, sequence, message.published))
-
-    def insert_delivery(
-        self, subscription_id: str, *, message_id: str, kind: Kind, body: str, due: int
-    ) -> None:
-        self._db.execute(_INSERT_DELIVERY, (subscription_id, message_id, kind, body, due))
-
-    def waiting(self, now: int) -> list[Subscription]:
-        """Subscriptions with a delivery due at `now`."""
-        due = [row[0] for row in self._db.all(_WAITING) if row["due"] <= now]
-        found = (self.subscription(subscription_id) for subscription_id in due)
-        return [subscription for subscription in found if subscription is not None]
-
-    def next_deliveries(self, subscription_id: str, *, now: int, limit: int) -> list[Delivery]:
-        return [Delivery.from_row(row) for row in self._db.all(_NEXT, (subscription_id, now, limit))]
-
-    def next_due(self, now: int) -> int | None:
-        """When the first delivery that is not yet due will be."""
-        row = self._db.one(_NEXT_DUE, (now,))
-        return None if row is None else row[0]
-
-    def postpone(self, delivery: Delivery, *, due: int) -> None:
-        self._db.execute(_POSTPONE, (delivery.attempts + 1, due, delivery.delivery_id))
-
-    def finish(self, delivery: Delivery) -> None:
-        self._db.execute(_FINISH, (delivery.delivery_id,))
 
     def _subscription(self, sql: str, *parameters: str) -> Subscription | None:
         row = self._db.one(sql, parameters)

@@ -2,13 +2,13 @@
 
 import ipaddress
 import re
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from scones.cloud.deliveries import Deliver
 from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Clock, Context, Ids, Wire
+from scones.cloud.ports import Clock, Context, Ids, Wire, milliseconds
 from scones.cloud.services.sns.arns import Arns, invalid
-from scones.cloud.services.sns.records import Subscription, confirmation, milliseconds
+from scones.cloud.services.sns.records import Delivery, Subscription, confirmation
 from scones.cloud.services.sns.store import Store
 from scones.cloud.services.sns.topics import PAGE
 
@@ -20,10 +20,8 @@ _RAW = "RawMessageDelivery"
 
 
 class Subscriptions:
-    """deliver: wakes the runner once the transaction is durable."""
-
     def __init__(
-        self, *, store: Store, arns: Arns, clock: Clock, ids: Ids, base_url: str, deliver: Callable[[], None]
+        self, *, store: Store, arns: Arns, clock: Clock, ids: Ids, base_url: str, deliver: Deliver[Delivery]
     ) -> None:
         self._store = store
         self._arns = arns
@@ -110,14 +108,14 @@ class Subscriptions:
             base_url=self._base_url,
             published=now,
         )
-        self._store.insert_delivery(
-            subscription.subscription_id,
+        delivery = Delivery(
+            subscription_id=subscription.subscription_id,
             message_id=message_id,
             kind="SubscriptionConfirmation",
             body=body,
             due=now,
         )
-        self._deliver()
+        self._deliver(delivery)
 
     def _existing(self, request: Wire) -> Subscription:
         subscription = self._arns.subscription(request["SubscriptionArn"])
