@@ -88,6 +88,10 @@ _DATA = [
     click.option("--classes", callback=lambda _c, _p, text: parse_classes(text) if text else None,
                  metavar="A,B", help="Classes in label order (SCONES_CLASSES).  [bicycle,motorcycle]"),
 ]  # fmt: skip
+_PROCESSING = [
+    click.option("--processing-instance", metavar="TYPE",
+                 help="Instance type of the processing job.  [ml.m5.xlarge]"),
+]  # fmt: skip
 _TRAINING = [
     click.option("--hyperparameter", "hyperparameters", multiple=True, metavar="NAME=VALUE",
                  help="Passed to the algorithm. Repeatable."),
@@ -281,14 +285,15 @@ def orchestrate(work: _Workplace) -> None:
 
 
 @cli.command()
-@_options(_TRAINING, _ENDPOINT, _CAPTURE)
+@_options(_DATA, _PROCESSING, _TRAINING, _ENDPOINT, _CAPTURE)
 @click.option("--gate", type=click.FloatRange(0, 1), default=0.8, show_default=True,
               help="Validation accuracy that a model must reach to be served.")  # fmt: skip
-def pipeline(work: _Workplace, gate: float) -> None:
+@click.option("--archive", is_flag=True, help="Begin with the archive: a processing job makes the pictures.")
+def pipeline(work: _Workplace, gate: float, archive: bool) -> None:
     """Train, gate and deploy by one state machine; the exit code is 1 if it failed."""
     from scones.workflow.pipeline import pipeline
 
-    result = pipeline(work.aws, work.terminal, gate=gate)
+    result = pipeline(work.aws, work.terminal, gate=gate, archive=archive)
     lines = {
         "execution": f"{result.execution} ({result.status})",
         "states": " > ".join(result.states),

@@ -6,6 +6,7 @@ name only what an array of bytes needs, and even that reaches numpy through func
 
 import difflib
 import gzip
+import hashlib
 import io
 import pickle
 import re
@@ -23,7 +24,7 @@ from scones.workflow.frames import SIDE, Dataset, Frame, unique
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ArchiveError", "read", "unpickle"]
+__all__ = ["ArchiveError", "digest_of", "read", "sha256_of", "unpickle"]
 
 _WANTED = {"meta": 1 << 20, "train": 512 << 20, "test": 512 << 20}  # bytes at most; the real train has 155 MB
 _UNPACKED_BYTES = 2 << 30
@@ -57,6 +58,16 @@ def read(path: Path, classes: Sequence[str], source: str, sha256: str = "") -> D
         source=source,
         sha256=sha256,
     )
+
+
+def sha256_of(path: Path) -> str:
+    return digest_of(path, "sha256")
+
+
+def digest_of(path: Path, algorithm: str) -> str:
+    """Of a file's bytes, in hexadecimal digits; algorithm: a name that hashlib knows."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -12,6 +12,7 @@ from scones.workflow.aws import Aws, code, missing
 from scones.workflow.deploy import CAPTURE_PREFIX
 from scones.workflow.orchestrate import FAN_OUT, FUNCTIONS, STATE_MACHINE, TOPIC
 from scones.workflow.pipeline import PIPELINE
+from scones.workflow.prepare import PREPARATION_PREFIX
 from scones.workflow.progress import Progress
 from scones.workflow.roles import ROLES
 from scones.workflow.train import JOB_PREFIX
@@ -168,6 +169,7 @@ def _data(aws: Aws, removed: list[str], progress: Progress) -> list[str]:
             f"{CAPTURE_PREFIX}/{aws.settings.endpoint_name}/",
             "runs/",
             OUTPUT_PREFIX,
+            PREPARATION_PREFIX,
         ):
             pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
             keys.update(entry["Key"] for page in pages for entry in page.get("Contents", []))

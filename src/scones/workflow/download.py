@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from scones.workflow.archive import ArchiveError
+from scones.workflow.archive import ArchiveError, digest_of, sha256_of
 from scones.workflow.progress import Advance, Progress
 
-__all__ = ["UnreachableError", "fetch", "sha256_of"]
+__all__ = ["UnreachableError", "fetch"]
 
 _CONNECT_TIMEOUT_S = 5.0  # also the longest silence between two pieces
 _PIECE_BYTES = 256 * 1024
@@ -40,7 +40,7 @@ def fetch(url: str, cache_dir: Path, progress: Progress, *, md5: str = "") -> tu
     folder.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     _download(url, part, progress)
-    if md5 and (found := _digest(part, "md5")) != md5:
+    if md5 and (found := digest_of(part, "md5")) != md5:
         part.unlink()
         raise ArchiveError(
             f"wrong checksum: {url} has MD5 {found}, its author published {md5}", "try again later"
@@ -49,15 +49,6 @@ def fetch(url: str, cache_dir: Path, progress: Progress, *, md5: str = "") -> tu
     part.replace(path)
     recorded.write_text(digest + "\n")
     return path, digest
-
-
-def sha256_of(path: Path) -> str:
-    return _digest(path, "sha256")
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def _download(url: str, part: Path, progress: Progress) -> None:

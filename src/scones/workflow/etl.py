@@ -1,9 +1,6 @@
 """Archive -> frames -> PNG -> .lst -> S3. Repeating it sends only what differs."""
 
-import hashlib
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -11,12 +8,12 @@ from botocore.exceptions import ClientError
 from scones.workflow import store
 from scones.workflow.aws import Aws, code, message, missing
 from scones.workflow.errors import WorkflowError
-from scones.workflow.frames import Dataset, Frame, lst, png
+from scones.workflow.objects import Upload, manifest, md5_of, plan
 from scones.workflow.parallel import each
 from scones.workflow.progress import Progress
 from scones.workflow.source import DRAWN_BANNER, open_dataset
 
-__all__ = ["Etl", "Upload", "etl", "plan"]
+__all__ = ["Etl", "ensure_bucket", "etl", "remove_stale"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +33,6 @@ class Etl:
     banner: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One object to be: its bytes are made when they are needed."""
-
-    key: str
-    content: Callable[[], bytes] = field(repr=False)
-    content_type: str = "image/png"
-
-
 def etl(aws: Aws, progress: Progress) -> Etl:
     """Make the bucket hold exactly the chosen pictures; the manifest is written last."""
     dataset = open_dataset(aws.settings, progress)
@@ -59,7 +47,7 @@ def etl(aws: Aws, progress: Progress) -> Etl:
 
     def send(upload: Upload) -> tuple[str, str]:
         content = upload.content()
-        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        md5 = md5_of(content)
         if known.get(upload.key) != md5:
             aws.client("s3").put_object(
                 Bucket=aws.bucket, Key=upload.key, Body=content, ContentType=upload.content_type
@@ -70,9 +58,9 @@ def etl(aws: Aws, progress: Progress) -> Etl:
     aws.client("s3")  # made before the threads share it
     with progress.bar(f"uploading to s3://{aws.bucket}", len(uploads)) as advance:
         objects = dict(each(send, uploads, workers=aws.settings.workers, done=advance))
-    removed = _remove_stale(aws, set(objects))
-    digest = hashlib.sha256(json.dumps(sorted(objects.items())).encode()).hexdigest()
-    store.put(aws, store.MANIFEST, _manifest(dataset, objects, digest))
+    removed = remove_stale(aws, store.get(aws, store.MANIFEST), set(objects))
+    document = manifest(dataset, objects)
+    store.put(aws, store.MANIFEST, document)
     return Etl(
         bucket=aws.bucket,
         classes=dataset.classes,
@@ -82,42 +70,10 @@ def etl(aws: Aws, progress: Progress) -> Etl:
         unchanged=len(objects) - len(uploaded),
         removed=removed,
         source=dataset.source,
-        digest=digest,
+        digest=document["digest"],
         drawn=dataset.drawn,
         banner=DRAWN_BANNER if dataset.drawn else "",
     )
-
-
-def plan(dataset: Dataset) -> list[Upload]:
-    """Every object of the data set: the pictures, both lists, and the names of the labels."""
-    uploads = []
-    for split, frame in (("train", dataset.train), ("test", dataset.test)):
-        uploads += [
-            Upload(f"{split}/{name}", lambda frame=frame, index=index: png(frame.rows[index]))  # type: ignore[misc]
-            for index, name in enumerate(frame.filenames)
-        ]
-        text = lst(frame.labels.tolist(), frame.filenames).encode()
-        uploads.append(Upload(f"{split}.lst", lambda text=text: text, "text/plain"))  # type: ignore[misc]
-    names = json.dumps(list(dataset.classes)).encode()
-    return [*uploads, Upload("train/classes.json", lambda: names, "application/json")]
-
-
-def _manifest(dataset: Dataset, objects: dict[str, str], digest: str) -> dict[str, Any]:
-    return {
-        "classes": list(dataset.classes),
-        "source": dataset.source,
-        "sha256": dataset.sha256,
-        "drawn": dataset.drawn,
-        "digest": digest,
-        "train": _labels("train", dataset.train),
-        "test": _labels("test", dataset.test),
-        "objects": objects,
-    }
-
-
-def _labels(split: str, frame: Frame) -> dict[str, int]:
-    pairs = zip(frame.filenames, frame.labels.tolist(), strict=True)
-    return {f"{split}/{name}": label for name, label in pairs}
 
 
 def ensure_bucket(aws: Aws, progress: Progress) -> None:
@@ -149,10 +105,9 @@ def _etags(aws: Aws, prefix: str) -> dict[str, str]:
     return {entry["Key"]: entry["ETag"].strip('"') for page in pages for entry in page.get("Contents", [])}
 
 
-def _remove_stale(aws: Aws, wanted: set[str]) -> int:
+def remove_stale(aws: Aws, before: dict[str, Any] | None, wanted: set[str]) -> int:
     """Delete what an earlier manifest put and this one does not want; nobody else's objects."""
-    before = store.get(aws, store.MANIFEST) or {}
-    stale = [key for key in before.get("objects", {}) if key not in wanted]
+    stale = [key for key in (before or {}).get("objects", {}) if key not in wanted]
     for start in range(0, len(stale), 1000):
         batch = [{"Key": key} for key in stale[start : start + 1000]]
         aws.client("s3").delete_objects(Bucket=aws.bucket, Delete={"Objects": batch, "Quiet": True})

@@ -1,8 +1,8 @@
-"""Where AWS keeps the image of its built-in image-classification algorithm, region by region."""
+"""Where AWS keeps the images of its built-in algorithm and of PyTorch, region by region."""
 
 from scones.workflow.errors import WorkflowError
 
-__all__ = ["image_classification"]
+__all__ = ["image_classification", "pytorch_training"]
 
 # The registry accounts that the SageMaker Python SDK 2.257 names.
 _ACCOUNTS = {
@@ -41,6 +41,32 @@ _ACCOUNTS = {
     "us-west-2": "433757028032",
 }
 
+_DEEP_LEARNING = "763104351884"  # everywhere but in these regions
+_DEEP_LEARNING_ACCOUNTS = {
+    "af-south-1": "626614931356",
+    "ap-east-1": "871362719292",
+    "ap-east-2": "975050140332",
+    "ap-northeast-3": "364406365360",
+    "ap-south-2": "772153158452",
+    "ap-southeast-3": "907027046896",
+    "ap-southeast-4": "457447274322",
+    "ap-southeast-5": "550225433462",
+    "ap-southeast-6": "633930458069",
+    "ap-southeast-7": "590183813437",
+    "ca-west-1": "204538143572",
+    "cn-north-1": "727897471807",
+    "cn-northwest-1": "727897471807",
+    "eu-central-2": "380420809688",
+    "eu-south-1": "692866216735",
+    "eu-south-2": "503227376785",
+    "il-central-1": "780543022126",
+    "me-central-1": "914824155844",
+    "me-south-1": "217643126080",
+    "mx-central-1": "637423239942",
+    "us-gov-east-1": "446045086412",
+    "us-gov-west-1": "442386744353",
+}
+
 
 def image_classification(region: str) -> str:
     """The image's URI. Raises WorkflowError where AWS does not offer it."""
@@ -49,5 +75,15 @@ def image_classification(region: str) -> str:
             f"the image-classification algorithm is not offered in {region}",
             "choose another region, for instance --region us-east-1",
         )
+    return f"{_registry(_ACCOUNTS[region], region)}/image-classification:1"
+
+
+def pytorch_training(region: str) -> str:
+    """The URI of an image with Python 3.11, numpy and Pillow."""
+    account = _DEEP_LEARNING_ACCOUNTS.get(region, _DEEP_LEARNING)
+    return f"{_registry(account, region)}/pytorch-training:2.5.1-cpu-py311"
+
+
+def _registry(account: str, region: str) -> str:
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return f"{_ACCOUNTS[region]}.dkr.ecr.{region}.{suffix}/image-classification:1"
+    return f"{account}.dkr.ecr.{region}.{suffix}"

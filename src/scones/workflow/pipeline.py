@@ -1,4 +1,4 @@
-"""Training, gate and deployment as one state machine: published, started, followed to its end."""
+"""ETL, training, gate and deployment as one state machine: published, started, followed to its end."""
 
 import json
 import time
@@ -11,8 +11,11 @@ from scones.workflow import store
 from scones.workflow.aws import Aws
 from scones.workflow.deploy import config_request
 from scones.workflow.errors import WorkflowError
+from scones.workflow.etl import remove_stale
 from scones.workflow.execute import entered, history_of
+from scones.workflow.objects import counts
 from scones.workflow.orchestrate import TOPIC, put_machine
+from scones.workflow.prepare import prepare
 from scones.workflow.progress import Progress
 from scones.workflow.roles import ensure_role
 from scones.workflow.train import JOB_PREFIX, job_request
@@ -41,17 +44,22 @@ class Pipeline:
     cause: str
 
 
-def pipeline(aws: Aws, progress: Progress, *, gate: float = GATE) -> Pipeline:
-    """Train anew on what `etl` put there, and serve the model if it reaches the gate."""
+def pipeline(aws: Aws, progress: Progress, *, gate: float = GATE, archive: bool = False) -> Pipeline:
+    """Train anew on what `etl` put there, and serve the model if it reaches the gate.
+
+    archive: begin with the archive instead, of which a processing job makes pictures and lists.
+    """
     if not 0 <= gate <= 1:
         raise WorkflowError(f"the gate must lie between 0 and 1, not {gate}")
-    manifest = store.need(aws, store.MANIFEST)
+    before = store.get(aws, store.MANIFEST) if archive else store.need(aws, store.MANIFEST)
     role = ensure_role(aws, "scones-sagemaker", progress)
     machine = _publish(aws, progress)
     job = f"{JOB_PREFIX}-{uuid.uuid4().hex[:12]}"
+    data = {} if archive else counts(before or {})
     order = {
+        **({"preparation": prepare(aws, progress, job, role)} if archive else {}),
         "gate": gate,
-        "training": {"TrainingJobName": job, **job_request(aws, manifest, role)},
+        "training": {"TrainingJobName": job, **job_request(aws, role, data)},
         "config": config_request(aws, job),
         "endpoint": aws.settings.endpoint_name,
         "poll_s": max(1, round(aws.settings.poll_s)),
@@ -61,6 +69,8 @@ def pipeline(aws: Aws, progress: Progress, *, gate: float = GATE) -> Pipeline:
     )["executionArn"]
     progress.say(f"execution {execution}")
     reply, states = _follow(aws, execution, progress)
+    if archive and (now := store.get(aws, store.MANIFEST)) != before:
+        remove_stale(aws, before, set((now or {})["objects"]))
     output = json.loads(reply.get("output", "{}"))
     return Pipeline(
         execution=execution,

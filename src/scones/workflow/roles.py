@@ -46,10 +46,13 @@ def _sagemaker(aws: Aws) -> list[Statement]:
         _logs(aws, "/aws/sagemaker/*"),
         # Neither of these can be limited to a resource.
         _allow(["cloudwatch:PutMetricData", "ecr:GetAuthorizationToken"], ["*"]),
-        # The algorithm's image lies in an account of AWS.
+        # The images lie in accounts of AWS.
         _allow(
             ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            [f"arn:{aws.partition}:ecr:{aws.region}:*:repository/image-classification"],
+            [
+                f"arn:{aws.partition}:ecr:{aws.region}:*:repository/{name}"
+                for name in ("image-classification", "pytorch-training")
+            ],
         ),
     ]
 
@@ -92,14 +95,17 @@ def _fan_out(aws: Aws) -> list[Statement]:
 
 def _pipeline(aws: Aws) -> list[Statement]:
     """What the pipeline's machine does in SageMaker, and how Step Functions hears that a job has ended."""
-    names = ("training-job/scones-*", "model/scones-*", "endpoint/*", "endpoint-config/*")
-    actions = ["AddTags", "CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob", "CreateModel",
-               "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint", "DescribeEndpoint"]  # fmt: skip
-    rule = aws.arn("events", "rule/StepFunctionsGetEventsForSageMakerTrainingJobsRule")
+    jobs = ("Processing", "Training")
+    names = ("processing-job/scones-*", "training-job/scones-*", "model/scones-*", "endpoint/*",
+             "endpoint-config/*")  # fmt: skip
+    actions = ["AddTags", *(f"{verb}{kind}Job" for kind in jobs for verb in ("Create", "Describe", "Stop")),
+               "CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint",
+               "DescribeEndpoint"]  # fmt: skip
+    rules = [aws.arn("events", f"rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule") for kind in jobs]
     return [
         _allow([f"sagemaker:{action}" for action in actions], [aws.arn("sagemaker", name) for name in names]),
         _allow(["iam:PassRole"], [aws.role_arn("scones-sagemaker")]),
-        _allow(["events:PutTargets", "events:PutRule", "events:DescribeRule"], [rule]),
+        _allow(["events:PutTargets", "events:PutRule", "events:DescribeRule"], rules),
     ]
 
 

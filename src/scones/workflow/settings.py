@@ -45,6 +45,8 @@ class Settings:
     """Given to the training job on top of image_shape, num_classes and num_training_samples."""
     training_instance: str = ""
     """Instance type; empty: ml.m5.xlarge on this machine, ml.g4dn.xlarge on AWS (it needs a GPU)."""
+    processing_instance: str = "ml.m5.xlarge"
+    """Instance type of the processing job."""
     hosting_instance: str = "ml.m5.xlarge"
     """Instance type of the endpoint."""
     max_training_s: int = 86_400

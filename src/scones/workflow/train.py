@@ -14,6 +14,7 @@ from scones.workflow import store
 from scones.workflow.aws import Aws, missing, once_propagated
 from scones.workflow.errors import WorkflowError
 from scones.workflow.images import image_classification
+from scones.workflow.objects import counts
 from scones.workflow.progress import Advance, Progress
 from scones.workflow.roles import ensure_role
 
@@ -47,7 +48,7 @@ def train(aws: Aws, progress: Progress, *, again: bool = False) -> Train:
     """
     manifest = store.need(aws, store.MANIFEST)
     role = ensure_role(aws, "scones-sagemaker", progress)
-    request = job_request(aws, manifest, role)
+    request = job_request(aws, role, counts(manifest))
     base = f"{JOB_PREFIX}-{_digest(request, manifest['digest'])}"
     name, state = _attempt(aws, base, again)
     if state is None:
@@ -104,14 +105,9 @@ def _insist(job: dict[str, Any], epochs: "Epochs", progress: Progress) -> None:
     )
 
 
-def job_request(aws: Aws, manifest: dict[str, Any], role: str) -> dict[str, Any]:
-    """CreateTrainingJob's request, all but the name."""
+def job_request(aws: Aws, role: str, data: dict[str, str]) -> dict[str, Any]:
+    """CreateTrainingJob's request, all but the name. data: hyperparameters that only the data can tell."""
     settings = aws.settings
-    hyperparameters = {
-        "image_shape": "3,32,32",
-        "num_classes": str(len(manifest["classes"])),
-        "num_training_samples": str(len(manifest["train"])),
-    }
     sources = {
         "train": "train/",
         "validation": "test/",
@@ -132,7 +128,7 @@ def job_request(aws: Aws, manifest: dict[str, Any], role: str) -> dict[str, Any]
             "VolumeSizeInGB": 30,
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": settings.max_training_s},
-        "HyperParameters": hyperparameters | dict(settings.hyperparameters),
+        "HyperParameters": {"image_shape": "3,32,32"} | data | dict(settings.hyperparameters),
     }
 
 

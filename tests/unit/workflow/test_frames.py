@@ -9,8 +9,8 @@ from PIL import Image
 
 from scones.workflow import drawn, folder
 from scones.workflow.errors import WorkflowError
-from scones.workflow.etl import plan
 from scones.workflow.frames import Frame, lst, png, row, unique
+from scones.workflow.objects import plan
 
 
 def test_a_row_becomes_exactly_its_pixels() -> None:
