@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Wire
 from scones.cloud.services.sagemaker.job import Job, JobStatus
 from scones.cloud.services.sagemaker.job_store import JobStore
 from scones.cloud.services.sagemaker.records import millis
 from scones.cloud.services.sagemaker.tools import Tools
 from scones.cloud.services.sagemaker.transfer import remove_tree
-from scones.cloud.services.sagemaker.wording import excerpt
+from scones.cloud.services.sagemaker.wording import excerpt, invalid
 
 __all__ = ["JobFailedError", "JobRunner", "JobStoppedError", "Run"]
 
@@ -107,7 +108,26 @@ class JobRunner(Generic[J]):
                 if len(self._runs) >= _SLOTS:
                     return
 
-    def stop(self, name: str) -> None:
+    def admit(self, job: J, tags: list[tuple[str, str]]) -> None:
+        """Put a new job into the queue. Raises ResourceInUse."""
+        with self._db.transaction():
+            if self._jobs.job(job.name):
+                raise ServiceError(
+                    "ResourceInUse",
+                    "Job name must be unique within an AWS account and region, and a job with this name"
+                    f" already exists ({job.arn})",
+                )
+            self._jobs.add(job, tags)
+            self._db.after_commit(self.wake)
+
+    def ask_to_stop(self, job: J) -> None:
+        """Raises ValidationException for a job that has ended."""
+        if job.status.final:
+            raise invalid(f"The request was rejected because the job {job.arn} is in status {job.status}.")
+        self.stopping(job)
+        self._db.after_commit(lambda: self._stop(job.name))
+
+    def _stop(self, name: str) -> None:
         """The job's row says that it is to stop: end its attempt."""
         run = self._runs.get(name.lower())
         if not run:
@@ -117,7 +137,7 @@ class JobRunner(Generic[J]):
             run.work.cancel()
 
     def stopping(self, job: J) -> None:
-        """A job's time is over: it is to stop as if somebody had asked for it."""
+        """From now on the job is to stop."""
         with self._db.transaction():
             now = self._jobs.job(job.name)
             if now and now.status is JobStatus.IN_PROGRESS:

@@ -1,6 +1,6 @@
 """The SQL of transform and processing jobs. Callers own the transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Generic, Literal, TypeVar
 
@@ -8,6 +8,7 @@ from scones.cloud.ports import Wire
 from scones.cloud.services.sagemaker.job import Job
 from scones.cloud.services.sagemaker.state_events import SOURCE, with_milliseconds
 from scones.cloud.services.sagemaker.tools import Tools
+from scones.cloud.services.sagemaker.wording import invalid
 
 __all__ = ["JobStore", "JobTable"]
 
@@ -41,7 +42,8 @@ class JobStore(Generic[J]):
         changes = ", ".join(f"{name} = :{name}" for name in names if name not in _SETTLED)
         self._update = f"UPDATE {table} SET {changes} WHERE name = :name"
 
-    def add(self, job: J) -> None:
+    def add(self, job: J, tags: Sequence[tuple[str, str]]) -> None:
+        self._store.put_tags(job.arn, tags)
         self._db.execute(self._insert, job.columns())
         self._tell(job)
 
@@ -58,6 +60,13 @@ class JobStore(Generic[J]):
     def job(self, name: str) -> J | None:
         row = self._db.one(f"SELECT * FROM {self._table} WHERE name = ?", (name,))
         return self._kind.from_row(row) if row else None
+
+    def existing(self, name: str) -> J:
+        """Raises ValidationException."""
+        job = self.job(name)
+        if not job:
+            raise invalid(f"Could not find requested job with name: {name}")
+        return job
 
     def unfinished(self) -> list[J]:
         """In the order of their creation."""

@@ -35,7 +35,6 @@ class ProcessingJobs:
         runner: JobRunner[ProcessingJob],
         opt_ml: OptMl,
     ) -> None:
-        self._db = tools.db
         self._store = tools.store
         self._clock = tools.clock
         self._names = tools.names
@@ -65,28 +64,14 @@ class ProcessingJobs:
             modified=now,
         )
         await self._opt_ml.check(len(job.hosts))
-        with self._db.transaction():
-            if self._jobs.job(name):
-                raise ServiceError(
-                    "ResourceInUse",
-                    "Job name must be unique within an AWS account and region, and a job with this name"
-                    f" already exists ({job.arn})",
-                )
-            self._store.put_tags(job.arn, tags)
-            self._jobs.add(job)
-            self._db.after_commit(self._runner.wake)
+        self._runner.admit(job, tags)
         return {"ProcessingJobArn": job.arn}
 
     def describe_processing_job(self, request: Wire, context: Context) -> Wire:
         return processing_description(self._existing(request))
 
     def stop_processing_job(self, request: Wire, context: Context) -> Wire:
-        job = self._existing(request)
-        if job.status.final:
-            raise invalid(f"The request was rejected because the processing job is in status {job.status}.")
-        if job.status is JobStatus.IN_PROGRESS:
-            self._jobs.save(job.advance(JobStatus.STOPPING, millis(self._clock.now())))
-        self._db.after_commit(lambda: self._runner.stop(job.name))
+        self._runner.ask_to_stop(self._existing(request))
         return {}
 
     def delete_processing_job(self, request: Wire, context: Context) -> Wire:
@@ -104,11 +89,7 @@ class ProcessingJobs:
         return {"ProcessingJobSummaries": [_summary(ProcessingJob.from_row(row)) for row in rows]} | more
 
     def _existing(self, request: Wire) -> ProcessingJob:
-        name = request["ProcessingJobName"]
-        job = self._jobs.job(name)
-        if not job:
-            raise invalid(f"Could not find requested job with name: {name}")
-        return job
+        return self._jobs.existing(request["ProcessingJobName"])
 
 
 def processing_description(job: ProcessingJob) -> Wire:

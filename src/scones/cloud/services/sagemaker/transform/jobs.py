@@ -1,6 +1,5 @@
 """Transform jobs: the operations. What runs them is `runner`."""
 
-from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Context, Wire
 from scones.cloud.services.sagemaker.job import JobStatus
 from scones.cloud.services.sagemaker.job_runner import JobRunner
@@ -33,7 +32,6 @@ _ECHOED = (
 
 class TransformJobs:
     def __init__(self, tools: Tools, jobs: JobStore[TransformJob], runner: JobRunner[TransformJob]) -> None:
-        self._db = tools.db
         self._store = tools.store
         self._jobs = jobs
         self._clock = tools.clock
@@ -59,28 +57,14 @@ class TransformJobs:
             created=now,
             modified=now,
         )
-        with self._db.transaction():
-            if self._jobs.job(name):
-                raise ServiceError(
-                    "ResourceInUse",
-                    "Job name must be unique within an AWS account and region, and a job with this name"
-                    f" already exists ({job.arn})",
-                )
-            self._store.put_tags(job.arn, tags)
-            self._jobs.add(job)
-            self._db.after_commit(self._runner.wake)
+        self._runner.admit(job, tags)
         return {"TransformJobArn": job.arn}
 
     def describe_transform_job(self, request: Wire, context: Context) -> Wire:
         return transform_description(self._existing(request))
 
     def stop_transform_job(self, request: Wire, context: Context) -> Wire:
-        job = self._existing(request)
-        if job.status.final:
-            raise invalid(f"The request was rejected because the transform job is in status {job.status}.")
-        if job.status is JobStatus.IN_PROGRESS:
-            self._jobs.save(job.advance(JobStatus.STOPPING, millis(self._clock.now())))
-        self._db.after_commit(lambda: self._runner.stop(job.name))
+        self._runner.ask_to_stop(self._existing(request))
         return {}
 
     def list_transform_jobs(self, request: Wire, context: Context) -> Wire:
@@ -88,11 +72,7 @@ class TransformJobs:
         return {"TransformJobSummaries": [_summary(TransformJob.from_row(row)) for row in rows]} | more
 
     def _existing(self, request: Wire) -> TransformJob:
-        name = request["TransformJobName"]
-        job = self._jobs.job(name)
-        if not job:
-            raise invalid(f"Could not find requested job with name: {name}")
-        return job
+        return self._jobs.existing(request["TransformJobName"])
 
     def _container(self, model: str) -> Wire:
         found = self._store.resource("sagemaker_models", model)
