@@ -35,13 +35,14 @@ def processes(tmp_path: Path) -> Processes:
     return Processes(Database(tmp_path / "state.sqlite"), sys.executable)
 
 
-async def spawn(processes: Processes, code: str, on_line: Callable[[bytes], None]) -> Process:
+async def spawn(processes: Processes, code: str, on_line: Callable[[bytes], None], **options: Any) -> Process:
     return await processes.spawn(
         [sys.executable, "-c", code],
         purpose="test",
         env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"},
         cwd=Path.cwd(),
         on_line=on_line,
+        **options,
     )
 
 
@@ -54,6 +55,21 @@ def test_lines_of_both_streams_and_the_exit_code_arrive(run: Run, processes: Pro
 
     assert run(work()) == 3
     assert sorted(lines) == [b"end", b"err", b"out"]
+
+
+@pytest.mark.parametrize(("limit", "length"), [({}, 256 * 1024), ({"line_limit_bytes": 400_000}, 300_000)])
+def test_a_line_is_cut_at_its_limit(
+    run: Run, processes: Processes, limit: dict[str, int], length: int
+) -> None:
+    lines: list[bytes] = []
+
+    async def work() -> int:
+        child = await spawn(processes, "print('x' * 300_000 + '\\nend')", lines.append, **limit)
+        return await child.wait()
+
+    assert run(work()) == 0
+    assert len(lines[0]) == length
+    assert lines[-1] == b"end"
 
 
 def test_stop_escalates_to_kill(run: Run, processes: Processes) -> None:

@@ -35,20 +35,17 @@ class Process:
         on_line: Callable[[bytes], None],
         on_end: Callable[[], None],
         room: _Room | None = None,
+        line_limit_bytes: int = _LINE_LIMIT_BYTES,
     ) -> None:
         self._child = child
         self.pid = child.pid
-        self._ended = asyncio.ensure_future(self._watch(output, on_line, on_end, room))
+        reader, pipe = output
+        reading = asyncio.ensure_future(_deliver(reader, on_line, room, line_limit_bytes))
+        self._ended = asyncio.ensure_future(self._watch(reading, pipe, on_end))
 
     async def _watch(
-        self,
-        output: _Output,
-        on_line: Callable[[bytes], None],
-        on_end: Callable[[], None],
-        room: _Room | None,
+        self, reading: asyncio.Future[None], pipe: asyncio.ReadTransport, on_end: Callable[[], None]
     ) -> int:
-        reader, pipe = output
-        reading = asyncio.ensure_future(_deliver(reader, on_line, room))
         try:
             return await self._child.wait()
         finally:
@@ -115,11 +112,13 @@ class Processes:
         cwd: Path,
         on_line: Callable[[bytes], None],
         room: _Room | None = None,
+        line_limit_bytes: int = _LINE_LIMIT_BYTES,
         opt: Path | None = None,
     ) -> Process:
         """Start `argv` with exactly `env`, on whose PATH argv[0] is looked for; stdin is empty.
 
         room: awaited between reads, so that a child which prints faster than its lines are taken waits.
+        line_limit_bytes: where a longer line is cut.
         opt: a folder whose entries the child finds in its /opt, where it begins in /opt/ml.
         Raises OSError when `cwd` is not there; a child that cannot become `argv` says so and ends.
         """
@@ -143,7 +142,7 @@ class Processes:
         def forget() -> None:
             self._db.execute("DELETE FROM workers WHERE pid = ?", (child.pid,))
 
-        return Process(child, output, on_line, forget, room)
+        return Process(child, output, on_line, forget, room, line_limit_bytes)
 
 
 def _start_time(pid: int) -> float:
@@ -166,7 +165,7 @@ async def _pipe() -> tuple[_Output, int]:
 
 
 async def _deliver(
-    output: asyncio.StreamReader, on_line: Callable[[bytes], None], room: _Room | None
+    output: asyncio.StreamReader, on_line: Callable[[bytes], None], room: _Room | None, limit_bytes: int
 ) -> None:
     buffer = b""
     while piece := await output.read(64 * 1024):
@@ -175,9 +174,9 @@ async def _deliver(
         buffer += piece
         *whole, buffer = buffer.split(b"\n")
         for line in whole:
-            on_line(line[:_LINE_LIMIT_BYTES])
-        if len(buffer) > _LINE_LIMIT_BYTES:
-            on_line(buffer[:_LINE_LIMIT_BYTES])
+            on_line(line[:limit_bytes])
+        if len(buffer) > limit_bytes:
+            on_line(buffer[:limit_bytes])
             buffer = b""
     if buffer:
         on_line(buffer)
