@@ -24,7 +24,7 @@ format: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,sdk,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,sdk,parquet,dev]'
 	touch $(STAMP)
 
 clean:

@@ -226,7 +226,7 @@ def test_lines_of_listed_objects_are_items_when_they_are_loaded(
     )
     found = output(states, arn)
     assert [item["n"] for item in found] == [0, 10, 1, 11, 2, 12]
-    assert found[0]["from"] == f"s3://{bucket}/day/0.jsonl"
+    assert found[0]["from"] == f"S3://{bucket}/day/0.jsonl"
 
 
 def test_a_table_is_read_row_by_row(aws: LocalAWS, states: Any, bucket: str) -> None:

@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import selectors
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ from scones.cloud.ports import Context, Wire
 from scones.cloud.services.stepfunctions import StepFunctions
 from scones.cloud.settings import CloudSettings
 from scones.cloud.state.db import Database
+from scones.cloud.workers.process import Processes
 
 CASES = os.environ.get("SCONES_ASL_CASES")
 RECORDINGS = os.environ.get("SCONES_AWS_RECORDINGS")
@@ -108,6 +110,7 @@ class Stage:
             spawn=self._spawn,
             faults=NoFaults(),
             settings=CloudSettings(state_dir=folder),
+            processes=Processes(self._db, sys.executable),
         )
 
     async def _call(self, service: str, operation: str, request: Wire) -> Wire:

@@ -1,6 +1,7 @@
 """The tasks of activities that wait for a worker, and what a worker is told when none does."""
 
 import asyncio
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from scones.cloud.ports import Context, Wire, unheard
 from scones.cloud.runtime import PlannedFaults, RandomIds, SystemClock
 from scones.cloud.services.stepfunctions.activities import Activities
 from scones.cloud.services.stepfunctions.activity_queue import ActivityQueue
+from scones.cloud.services.stepfunctions.item_reader import ItemReader
+from scones.cloud.services.stepfunctions.parquet_files import ParquetFiles
 from scones.cloud.services.stepfunctions.runner import Runner
 from scones.cloud.services.stepfunctions.status_events import StatusEvents
 from scones.cloud.services.stepfunctions.store import Store
 from scones.cloud.state.db import Database
+from scones.cloud.workers.process import Processes
 
 ARN = "arn:aws:states:us-east-1:000000000000:activity:a"
 
@@ -55,8 +59,9 @@ def test_a_poll_that_finds_nothing_ends_empty(tmp_path: Path) -> None:
 
     database = Database(tmp_path / "state.sqlite")
     store, clock = Store(database), SystemClock()
+    reader = ItemReader(call, ParquetFiles(Processes(database, sys.executable), RandomIds(), tmp_path))
     runner = Runner(
-        db=database, store=store, clock=clock, ids=RandomIds(), call=call, spawn=spawn,
+        db=database, store=store, clock=clock, ids=RandomIds(), call=call, reader=reader, spawn=spawn,
         faults=PlannedFaults(), region="us-east-1", status_events=StatusEvents(store, unheard),
     )  # fmt: skip
     activities = Activities(store=store, runner=runner, clock=clock, poll_s=0.01)

@@ -1,82 +1,21 @@
 """Items of distributed Maps out of objects of every form, sound and broken."""
 
-import asyncio
 import gzip
 import json
-from datetime import UTC, datetime
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.items import failure, read, read_items
 
-from scones.cloud.asl.distributed import Reading
 from scones.cloud.asl.failures import StateError
-from scones.cloud.errors import ServiceError
-from scones.cloud.ports import Wire
-from scones.cloud.services.stepfunctions.item_reader import Place, read_items
 
-
-class Pieces:
-    """A body that comes a few bytes at a time."""
-
-    length = None
-
-    def __init__(self, body: bytes, size: int) -> None:
-        self._body, self._size = body, size
-
-    async def __aiter__(self) -> Any:
-        for start in range(0, len(self._body), self._size):
-            yield self._body[start : start + self._size]
-
-
-def read(
-    objects: dict[str, bytes], size: int = 7, place: Any = None, done: int = 0, **fields: Any
-) -> list[Any]:
-    """The items, from a bucket that holds these objects."""
-
-    async def call(service: str, operation: str, request: Wire) -> Wire:
-        if operation == "ListObjectsV2":
-            after = request.get("StartAfter", "")
-            keys = sorted(key for key in objects if key.startswith(request["Prefix"]) and key > after)
-            start = int(request.get("ContinuationToken", 0))
-            found = [
-                {"Key": key, "ETag": '"e"', "Size": len(objects[key]), "LastModified": datetime.now(UTC)}
-                for key in keys[start : start + 2]
-            ]
-            more = start + 2 < len(keys)
-            return {"Contents": found, "IsTruncated": more, "NextContinuationToken": str(start + 2)}
-        if request["Key"] not in objects:
-            raise ServiceError("NoSuchKey", "The specified key does not exist.", status=404)
-        if request.get("IfMatch", "now") != "now":
-            raise ServiceError("PreconditionFailed", "It has another ETag.", status=412)
-        return {"Body": Pieces(objects[request["Key"]], size), "ETag": "now"}
-
-    async def collect() -> list[Any]:
-        return [item.value async for item in read_items(call, reading(**fields), Place(**place or {}), done)]
-
-    return asyncio.run(collect())
-
-
-def reading(**fields: Any) -> Reading:
-    defaults: dict[str, Any] = {
-        "action": "getObject",
-        "parameters": {"Bucket": "b", "Key": "k"},
-        "input_type": "JSON",
-        "headers": None,
-        "delimiter": ",",
-        "max_items": 0,
-        "pointer": [],
-        "flatten": False,
-    }
-    return Reading(**defaults | fields)
-
-
-def failure(body: bytes, **fields: Any) -> str:
-    with pytest.raises(StateError) as caught:
-        read({"k": body}, **fields)
-    assert caught.value.error == "States.ItemReaderFailed"
-    return str(caught.value.cause)
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 @given(
@@ -108,9 +47,30 @@ def test_a_document_that_is_no_array_has_no_items(body: bytes) -> None:
     assert failure(body) == "Attempting to map over non-iterable node."
 
 
+def test_the_pairs_of_an_object_inside_a_document_are_items() -> None:
+    body = json.dumps(
+        {"servers": {"web": {"port": 80}, "db": [1, 2], "none": None}, "more": {"x": 1}}
+    ).encode()
+    found = read_items({"k": body}, pointer=["servers"])
+    assert [item.name for item in found] == ["web", "db", "none"]
+    assert [item.value for item in found] == [
+        {"Key": "web", "Value": {"port": 80}},
+        {"Key": "db", "Value": [1, 2]},
+        {"Key": "none", "Value": None},
+    ]
+
+
 def test_a_pointer_to_nothing_or_to_no_array_has_no_items() -> None:
     assert "non-iterable" in failure(b'{"a": {"b": 1}}', pointer=["a", "c"])
     assert "non-iterable" in failure(b'{"a": {"b": 1}}', pointer=["a", "b"])
+
+
+def test_items_begin_within_the_first_bytes_and_are_of_bounded_length() -> None:
+    ahead = b'{"a": [' + b"1," * 9_000_000 + b'1], "b": [1]}'
+    assert "do not begin within" in failure(ahead, size=262_144, pointer=["b"])
+    assert "longer than 8388608 bytes" in failure(b'["' + b"x" * 9_000_000, size=262_144)
+    after = b'{"b": [1], "a": [' + b"1," * 5_000_000 + b"1]}"
+    assert read({"k": after}, size=262_144, pointer=["b"]) == [1]
 
 
 @pytest.mark.parametrize("body", [b"", b"[1, 2", b"[1 2]", b"\xff\xfe[1]", b"[" * 100_000])
@@ -140,6 +100,27 @@ def test_csv_with_given_headers_and_another_delimiter() -> None:
 
 def test_csv_headers_are_unique() -> None:
     assert failure(b"a,a\n1,2\n", input_type="CSV") == "CSV headers cannot contain duplicates."
+
+
+def test_a_backslash_protects_what_follows_or_goes() -> None:
+    body = rb"""path,size,say
+C:\\Program Files\\a,6\,5,\"hi\"
+\n,"a\,b","c\\"
+"""
+    assert read({"k": body}, input_type="CSV") == [
+        {"path": "C:\\Program Files\\a", "size": "6,5", "say": '"hi"'},
+        {"path": "n", "size": "a,b", "say": "c\\"},
+    ]
+
+
+def test_two_quotes_are_one_in_quotes_and_outside() -> None:
+    body = b'abc,"a ""b"", and a\nnewline",{""My"":""Value""},"[1,2]","",""""\n'
+    (found,) = read({"k": body}, input_type="CSV", headers=list("abcdef"))
+    assert list(found.values()) == ["abc", 'a "b", and a\nnewline', '{"My":"Value"}', "[1,2]", "", '"']
+
+
+def test_csv_headers_are_of_bounded_length() -> None:
+    assert "CSV headers are longer than 10240 bytes" in failure(b"a" * 10_241 + b"\n1\n", input_type="CSV")
 
 
 def test_a_record_that_never_closes_its_quotes_is_given_up() -> None:
@@ -182,6 +163,69 @@ def test_an_inventory_gives_the_rows_of_its_files() -> None:
         {"Bucket": "b", "Key": "a.png", "Size": "3"},
         {"Bucket": "b", "Key": "b.png", "Size": "4"},
     ]
+
+
+@pytest.mark.parametrize("key", ["k.jsonl.gz", "k.jsonl.zst", "k.jsonl.zstd"])
+def test_an_object_that_is_compressed_is_read_as_if_it_were_not(key: str) -> None:
+    pack = gzip.compress if key.endswith(".gz") else zstd.compress
+    lines = [f'{{"n":{n}}}\n'.encode() for n in range(50_000)]
+    body = pack(b"".join(lines[:40_000])) + pack(b"".join(lines[40_000:]))
+    found = read({key: body}, 1000, input_type="JSONL", parameters={"Bucket": "b", "Key": key})
+    assert found == [{"n": n} for n in range(50_000)]
+
+
+@pytest.mark.parametrize("key", ["k.gz", "k.zst"])
+def test_what_is_not_compressed_as_its_name_says_is_said_so(key: str) -> None:
+    whole = (gzip.compress if key == "k.gz" else zstd.compress)(b'{"n":1}\n' * 1000)
+    for body, problem in ((b"[1]\n" * 9, "is not valid"), (whole[:-5], "ends too early")):
+        with pytest.raises(StateError, match=problem):
+            read({key: body}, input_type="JSONL", parameters={"Bucket": "b", "Key": key})
+
+
+@pytest.mark.parametrize("key", ["k.gz", "k.zst"])
+def test_a_little_object_that_unpacks_to_a_line_without_end_is_given_up(key: str) -> None:
+    body = (gzip.compress if key == "k.gz" else zstd.compress)(b"x" * 50_000_000)
+    with pytest.raises(StateError, match="longer than 8388608 bytes"):
+        read({key: body}, 65536, input_type="JSONL", parameters={"Bucket": "b", "Key": key})
+
+
+def test_a_manifest_of_athena_gives_the_rows_of_its_files() -> None:
+    objects = {
+        "k": b's3://b/out/one.gz\n"s3://b/out/two"\n\n',
+        "out/one.gz": gzip.compress(b'{"n":1}\n{"n":2}\n'),
+        "out/two": b'{"n":3}\n',
+    }
+    found = read_items(objects, input_type="JSONL", athena=True)
+    assert [(item.value["n"], item.source) for item in found] == [
+        (1, "S3://b/out/one.gz"), (2, "S3://b/out/one.gz"), (3, "S3://b/out/two"),
+    ]  # fmt: skip
+    csv = objects | {"out/one.gz": gzip.compress(b"1,x\n"), "out/two": b"2,y\n"}
+    assert read(csv, input_type="CSV", athena=True, headers=["n", "s"]) == [
+        {"n": "1", "s": "x"}, {"n": "2", "s": "y"},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", [b"out/one\n", b"s3://b\n", b'{"files": []}'])
+def test_what_is_no_manifest_of_athena_is_said_to_be_so(body: bytes) -> None:
+    assert "is not a manifest of Athena" in failure(body, input_type="JSONL", athena=True)
+
+
+def test_a_manifest_that_names_what_is_gone_fails_with_what_s3_says() -> None:
+    assert "NoSuchKey" in failure(b"s3://b/gone\n", input_type="JSONL", athena=True)
+
+
+def test_a_version_and_the_buckets_owner_are_asked_of_s3() -> None:
+    asked: list[Any] = []
+    more = {"VersionId": "null", "ExpectedBucketOwner": "000000000000"}
+    read_items({"k": b"[1]"}, asked=asked, parameters={"Bucket": "b", "Key": "k"} | more)
+    assert asked == [{"Bucket": "b", "Key": "k"} | more]
+    listing = {"Bucket": "b", "Prefix": "", "ExpectedBucketOwner": "000000000000"}
+    read_items({}, asked=asked, action="listObjectsV2", input_type=None, parameters=listing)
+    assert asked[1]["ExpectedBucketOwner"] == "000000000000"
+
+
+def test_a_parameter_that_is_not_there_is_refused_by_name() -> None:
+    assert "The parameter MaxKeys" in failure(b"[1]", parameters={"Bucket": "b", "Key": "k", "MaxKeys": 1})
 
 
 def test_an_inventory_that_is_broken_is_said_to_be_so() -> None:

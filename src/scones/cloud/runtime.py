@@ -164,7 +164,7 @@ class Cloud:
             Sns(**active),
             events,
             Lambda(**workers),
-            StepFunctions(**active, announce=events.announce),
+            StepFunctions(**active, processes=processes, announce=events.announce),
             sagemaker,
             SageMakerRuntime(sagemaker),
         ]

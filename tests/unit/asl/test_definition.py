@@ -130,12 +130,12 @@ def test_a_broken_definition_is_refused_in_these_words(definition: Any, message:
                         "States": {"P": {"Type": "Pass", "End": True}},
                     },
                     "ItemReader": {
-                        "Resource": "arn:aws:states:::s3:getObject",
-                        "ReaderConfig": {"InputType": "PARQUET"},
+                        "Resource": "arn:aws:states:::dynamodb:scan",
+                        "ReaderConfig": {"InputType": "JSON"},
                     },
                 }
             ),
-            "An ItemReader of Parquet files",
+            "An ItemReader of the resource 'arn:aws:states:::dynamodb:scan'",
         ),
         (
             one({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.sync", "End": True}),

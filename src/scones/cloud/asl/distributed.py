@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAP_RUN",
+    "STATE_DATA",
     "Batching",
     "MapRunPlan",
     "Reading",
@@ -37,6 +38,8 @@ __all__ = [
     "tolerance",
 ]
 
+STATE_DATA = "STATE_DATA"
+"""What the context object shows as the source of items that no reader brings."""
 MAP_RUN = "map"
 """The service that a distributed Map's task asks."""
 
@@ -57,6 +60,7 @@ class Reading:
     """0: all of them."""
     pointer: list[str]
     flatten: bool
+    athena: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +223,7 @@ def _reading(machine: "Machine", visit: Visit, reader: ItemReader | None) -> Rea
         max_items=_number(int, "MaxItems", limit, reader.max_items_path, "integer") or 0,
         pointer=list(reader.pointer),
         flatten=reader.flatten,
+        athena=reader.athena,
     )
 
 
@@ -252,17 +257,22 @@ def _writing(machine: "Machine", visit: Visit, writer: ResultWriter | None) -> W
     return Writing(bucket=bucket, prefix=prefix, transformation=writer.transformation, lines=writer.lines)
 
 
-def item_input(machine: "Machine", visit: Visit, index: int, item: Any, source: str | None) -> Json:
+def item_input(
+    machine: "Machine", visit: Visit, index: int, item: Any, source: str, name: str | None
+) -> Json:
     """What the ItemSelector makes of one item; without one, the item itself. Raises StateError.
 
     Not part of the machine's course: it draws random numbers of its own, and is not replayed.
-    source: the S3 URI the item was read from.
+    source: the S3 URI the item was read from, or STATE_DATA.
+    name: where the item is a pair of a JSON object, its key.
     """
     state = visit.state
     assert isinstance(state, MapState)
     if state.parameters is None:
         return Json(item)
-    shown = {"Index": index, "Value": item} | ({"Source": source} if source else {})
+    shown = {"Index": index, "Value": item, "Source": source}
+    if name is not None:
+        shown |= {"Key": name, "Value": item["Value"]}
     given = visit.input if state.jsonata else visit.effective
     view = Environment(
         given.value,

@@ -14,7 +14,13 @@ _READERS = {
     "arn:aws:states:::s3:listObjectsV2": "listObjectsV2",
 }
 _WRITER = "arn:aws:states:::s3:putObject"
-_INPUT_TYPES = ("CSV", "JSON", "JSONL", "MANIFEST")
+_LOADED_TYPES = ("CSV", "JSON", "JSONL", "PARQUET")
+_ATHENA_TYPES = ("CSV", "JSONL", "PARQUET")
+_ARGUMENTS = {
+    "getObject": {"Bucket", "Key", "VersionId", "ExpectedBucketOwner"},
+    "listObjectsV2": {"Bucket", "Prefix", "ExpectedBucketOwner"},
+}
+_LONGEST_POINTER = 1999
 _DELIMITERS = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
 _LABEL = re.compile(r"""[^\s?*<>{}\[\]:;,\\|^~$#%&`"\x00-\x1f\x7f-\x9f]{1,40}""")
 _MOST_BYTES = 262_144
@@ -115,11 +121,22 @@ def _item_reader(outer: Reader) -> ItemReader | None:
     config = reader.below("ReaderConfig", reader.fields.get("ReaderConfig", {}))
     if config is None:
         return None
-    return ItemReader(
-        action=action,
-        parameters=reader.template(reader.arguments),
-        **_reader_config(config, action),
-    )
+    read = _reader_config(config, action)
+    _check_arguments(reader, action, parquet=read["input_type"] == "PARQUET")
+    return ItemReader(action=action, parameters=reader.template(reader.arguments), **read)
+
+
+def _check_arguments(reader: Reader, action: str, *, parquet: bool) -> None:
+    """Those that are written out; what an expression gives is checked when it is read."""
+    given = reader.fields.get(reader.arguments)
+    if not isinstance(given, dict):
+        return
+    for field in given:
+        name = field if reader.jsonata else field.removesuffix(".$")
+        if name not in _ARGUMENTS[action]:
+            reader.wrong(f"Field '{name}' is not supported", reader.arguments)
+        elif parquet and name == "VersionId":
+            reader.wrong("Field 'VersionId' is not supported for Parquet files", reader.arguments)
 
 
 def _reader_config(config: Reader, action: str) -> dict[str, Any]:
@@ -127,18 +144,11 @@ def _reader_config(config: Reader, action: str) -> dict[str, Any]:
                   "ItemsPointer", "Transformation", "ManifestType"})  # fmt: skip
     config.at_most_one("MaxItems", "MaxItemsPath")
     flatten = _one_of(config, "Transformation", ("NONE", "LOAD_AND_FLATTEN"), "NONE") == "LOAD_AND_FLATTEN"
-    kind = config.text("InputType")
-    if kind is None and (action == "getObject" or flatten):
-        config.wrong("These fields are required: [InputType]")
-    elif kind == "PARQUET" or config.fields.get("ManifestType") == "ATHENA_DATA":
-        config.unsupported(f"An ItemReader of {'Parquet files' if kind == 'PARQUET' else 'Athena manifests'}")
-    elif kind is not None and kind not in _INPUT_TYPES:
-        config.wrong(
-            "The field 'InputType' should have one of these values: [CSV, JSON, JSONL, PARQUET, MANIFEST]"
-        )
+    manifest = _manifest_type(config, action)
+    kind = _input_type(config, manifest, required=action == "getObject" or flatten, loaded=flatten)
     location = _one_of(config, "CSVHeaderLocation", ("FIRST_ROW", "GIVEN"), "FIRST_ROW")
     headers = config.array("CSVHeaders")
-    if kind == "CSV" and "CSVHeaderLocation" not in config:
+    if kind == "CSV" and manifest is None and "CSVHeaderLocation" not in config:
         config.wrong("These fields are required: [CSVHeaderLocation]")
     if location == "GIVEN" and not headers:
         config.wrong("These fields are required: [CSVHeaders]")
@@ -146,13 +156,37 @@ def _reader_config(config: Reader, action: str) -> dict[str, Any]:
         config.wrong("Expected value of type String", "CSVHeaders")
     return {
         "input_type": kind if action == "getObject" or flatten else None,
+        "athena": manifest == "ATHENA_DATA",
         "headers": tuple(headers) if location == "GIVEN" else None,
         "delimiter": _DELIMITERS[_one_of(config, "CSVDelimiter", tuple(_DELIMITERS), "COMMA")],
         "max_items": config.integer("MaxItems", 0, _MOST_ITEMS),
         "max_items_path": config.query("MaxItems") or config.path("MaxItemsPath"),
-        "pointer": _pointer(config),
+        "pointer": _pointer(config, kind),
         "flatten": flatten,
     }
+
+
+def _manifest_type(config: Reader, action: str) -> str | None:
+    if "ManifestType" not in config:
+        return None
+    if action != "getObject":
+        config.wrong("The field 'ManifestType' is only supported for the resource 's3:getObject'")
+    return _one_of(config, "ManifestType", ("ATHENA_DATA", "S3_INVENTORY"), "ATHENA_DATA")
+
+
+def _input_type(config: Reader, manifest: str | None, *, required: bool, loaded: bool) -> str | None:
+    """Of what is read in the end; MANIFEST for an inventory, whose type is not to be given."""
+    if manifest == "S3_INVENTORY":
+        if "InputType" in config:
+            config.wrong("The field 'InputType' is not supported with the ManifestType 'S3_INVENTORY'")
+        return "MANIFEST"
+    kind = config.text("InputType")
+    if kind is None:
+        if required and "InputType" not in config:
+            config.wrong("These fields are required: [InputType]")
+        return None
+    types = _ATHENA_TYPES if manifest else _LOADED_TYPES if loaded else (*_LOADED_TYPES, "MANIFEST")
+    return _one_of(config, "InputType", types, kind)
 
 
 def _one_of(reader: Reader, field: str, values: tuple[str, ...], default: str) -> str:
@@ -163,13 +197,16 @@ def _one_of(reader: Reader, field: str, values: tuple[str, ...], default: str) -
     return default
 
 
-def _pointer(config: Reader) -> tuple[str, ...]:
+def _pointer(config: Reader, kind: str | None) -> tuple[str, ...]:
     """The names that a JSON Pointer (RFC 6901) leads through."""
     text = config.text("ItemsPointer")
-    if text and not text.startswith("/"):
-        config.wrong("Value is not a valid JSON Pointer", "ItemsPointer")
+    if not text:
         return ()
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in (text or "").split("/")[1:])
+    if not text.startswith("/") or len(text) > _LONGEST_POINTER:
+        config.wrong("Value is not a valid JSON Pointer", "ItemsPointer")
+    if kind != "JSON":
+        config.wrong("The field 'ItemsPointer' is only supported for the InputType 'JSON'")
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:])
 
 
 def _item_batcher(outer: Reader) -> ItemBatcher | None:

@@ -272,10 +272,10 @@ class Machine:
         visit, _ = self._tasks[task]
         return visit.items
 
-    def item_input(self, task: int, index: int, item: Any, source: str | None) -> Json:
+    def item_input(self, task: int, index: int, item: Any, source: str, name: str | None) -> Json:
         """What an item of a distributed Map is given, for its ItemSelector. Raises StateError."""
         visit, _ = self._tasks[task]
-        return distributed.item_input(self, visit, index, item, source)
+        return distributed.item_input(self, visit, index, item, source, name)
 
     def next_token(self) -> str:
         """The token of the task that is about to be scheduled: its id is that of the next event."""

@@ -155,14 +155,17 @@ class ItemReader:
     """getObject or listObjectsV2."""
     parameters: Template | None
     input_type: str | None
-    """Of the object, or of each object listed; None where the listing's entries are the items."""
+    """Of the object, or of each object listed or named by a manifest of Athena; MANIFEST for one of S3
+    Inventory; None where the listing's entries are the items."""
+    athena: bool
+    """Whether the object is a manifest of Athena."""
     headers: tuple[str, ...] | None
     """Of a CSV file; None where its first row has them."""
     delimiter: str
     max_items: int | None
     max_items_path: Path | Query | None
     pointer: tuple[str, ...]
-    """The names that lead to the array in a JSON document."""
+    """The names that lead to the array or object in a JSON document."""
     flatten: bool
     """Whether the objects listed are loaded, and what they hold are the items."""
 

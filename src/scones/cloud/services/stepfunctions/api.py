@@ -3,12 +3,15 @@
 from scones.cloud.ports import Announce, Call, Clock, Faults, Ids, Spawn, unheard
 from scones.cloud.settings import CloudSettings
 from scones.cloud.state.db import Database
+from scones.cloud.workers.process import Processes
 
 from .activities import Activities
 from .executions import Executions
+from .item_reader import ItemReader
 from .machines import StateMachines
 from .map_run_api import MapRunOperations
 from .map_store import MapRunStore
+from .parquet_files import ParquetFiles
 from .redrives import Redrives
 from .runner import Runner
 from .status_events import StatusEvents
@@ -34,15 +37,19 @@ class StepFunctions:
         spawn: Spawn,
         faults: Faults,
         settings: CloudSettings,
+        processes: Processes,
         announce: Announce = unheard,
     ) -> None:
         store = Store(db)
+        parquet = ParquetFiles(processes, ids, settings.state_dir / "stepfunctions")
+        self._reader = ItemReader(call, parquet)
         self._runner = Runner(
             db=db,
             store=store,
             clock=clock,
             ids=ids,
             call=call,
+            reader=self._reader,
             spawn=spawn,
             faults=faults,
             region=settings.region,
@@ -73,6 +80,7 @@ class StepFunctions:
     async def start(self) -> None:
         with self._store.transaction():
             self._store.delete_finished_express()
+        self._reader.start()
         await self._runner.start()
 
     async def close(self) -> None:

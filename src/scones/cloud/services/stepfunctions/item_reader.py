@@ -4,23 +4,24 @@ Every failure is States.ItemReaderFailed.
 """
 
 import asyncio
-import csv
-import io
-import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
-
-import ijson
 
 from scones.cloud.asl.distributed import Reading
 from scones.cloud.asl.jsontext import loads
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Call, Wire, chunks
 
-from .json_elements import NOT_ITERABLE, JsonElements, read_failed
+from .compression import unpacked
+from .delimited import lines, rows
+from .json_elements import json_elements
+from .manifests import Inventory, athena_files
+from .parquet_files import ParquetFiles
+from .read_limits import LARGEST_FILE_BYTES, read_failed
 
-__all__ = ["Item", "Place", "read_items"]
+__all__ = ["Item", "ItemReader", "Place"]
 
 
 @dataclass(slots=True)
@@ -37,128 +38,165 @@ class Place:
 class Item:
     value: Any
     source: str
-    """The S3 URI it came from."""
+    """The S3 URI it came from, as the context object shows it."""
     key: str | None = None
     """Where the item is a listed object: the place to go on from."""
+    name: str | None = None
+    """Where the item is of a JSON object: its key there."""
 
 
-_LONGEST_LINE = 8 * 1024 * 1024
+_Items = AsyncGenerator[Item, None]
+_PARAMETERS = {
+    "getObject": {"Bucket", "Key", "VersionId", "ExpectedBucketOwner"},
+    "listObjectsV2": {"Bucket", "Prefix", "ExpectedBucketOwner"},
+}
 
 
-async def read_items(call: Call, reading: Reading, place: Place, done: int = 0) -> AsyncIterator[Item]:
-    """The items after the first `done`, which led to the place. Raises StateError."""
-    if reading.max_items < 0:
-        raise read_failed("field MaxItems must be positive")
-    count = done if place.key else 0
-    try:
-        async for item in _all_items(call, reading, place):
-            if reading.max_items and count >= reading.max_items:
+class ItemReader:
+    def __init__(self, call: Call, parquet: ParquetFiles) -> None:
+        self._call = call
+        self._parquet = parquet
+
+    def start(self) -> None:
+        self._parquet.start()
+
+    async def items(self, reading: Reading, place: Place, done: int = 0) -> _Items:
+        """The items after the first `done`, which led to the place. Raises StateError."""
+        if reading.max_items < 0:
+            raise read_failed("field MaxItems must be positive")
+        count = done if place.key else 0
+        try:
+            async with aclosing(_Read(self._call, self._parquet, reading).items(place)) as items:
+                async for item in items:
+                    if reading.max_items and count >= reading.max_items:
+                        return
+                    if count >= done:
+                        yield item
+                    count += 1
+                    if count % 64 == 0:
+                        await asyncio.sleep(0)
+        except ServiceError as problem:
+            code = f"Service: Amazon S3; Status Code: {problem.status}; Error Code: {problem.code}"
+            raise read_failed(f"{problem.message} ({code})") from None
+        except UnicodeDecodeError:
+            raise read_failed("The object is not encoded in UTF-8.") from None
+
+
+class _Read:
+    """What one Map reads."""
+
+    def __init__(self, call: Call, parquet: ParquetFiles, reading: Reading) -> None:
+        self._call = call
+        self._parquet = parquet
+        self._reading = reading
+
+    def items(self, place: Place) -> _Items:
+        reading = self._reading
+        if others := sorted(set(reading.parameters) - _PARAMETERS[reading.action]):
+            raise read_failed(f"The parameter {others[0]} of an ItemReader is not supported.")
+        bucket = self._text("Bucket")
+        if reading.action == "listObjectsV2":
+            listed = self._listed(bucket, self._text("Prefix", ""), place.key)
+            return self._of_files(self._loadable(bucket, listed)) if reading.flatten else listed
+        if reading.input_type == "PARQUET" and "VersionId" in reading.parameters:
+            raise read_failed("The parameter VersionId is not supported for Parquet files.")
+        key, more = self._text("Key"), self._optional("VersionId")
+        if reading.input_type == "MANIFEST":
+            return self._of_inventory(bucket, self._pieces(bucket, key, place, more))
+        if reading.athena:
+            return self._of_files(athena_files(self._pieces(bucket, key, place, more)))
+        return self._of_object(bucket, key, place, more)
+
+    def _text(self, name: str, default: str | None = None) -> str:
+        value = self._reading.parameters.get(name, default)
+        if not isinstance(value, str):
+            raise read_failed(f"The field {name} of an ItemReader must be a string.")
+        return value
+
+    def _optional(self, name: str) -> Wire:
+        return {name: self._text(name)} if name in self._reading.parameters else {}
+
+    # S3 -------------------------------------------------------------------------------------------
+
+    async def _listed(self, bucket: str, prefix: str, after: str | None) -> _Items:
+        request: Wire = {"Bucket": bucket, "Prefix": prefix} | self._optional("ExpectedBucketOwner")
+        if after:
+            request["StartAfter"] = after
+        while True:
+            reply = await self._call("s3", "ListObjectsV2", request)
+            for found in reply.get("Contents", ()):
+                item = {
+                    "Etag": found["ETag"],
+                    "Key": found["Key"],
+                    "LastModified": int(found["LastModified"].timestamp()),
+                    "Size": found["Size"],
+                    "StorageClass": found.get("StorageClass", "STANDARD"),
+                }
+                yield Item(item, f"S3://{bucket}", found["Key"])
+            if not reply.get("IsTruncated"):
                 return
-            if count >= done:
-                yield item
-            count += 1
-            if count % 64 == 0:
-                await asyncio.sleep(0)
-    except ServiceError as problem:
-        code = f"Service: Amazon S3; Status Code: {problem.status}; Error Code: {problem.code}"
-        raise read_failed(f"{problem.message} ({code})") from None
-    except UnicodeDecodeError:
-        raise read_failed("The object is not encoded in UTF-8.") from None
+            request["ContinuationToken"] = reply["NextContinuationToken"]
 
+    async def _pieces(
+        self, bucket: str, key: str, place: Place, more: Wire | None = None
+    ) -> AsyncIterator[bytes]:
+        """An object's content, unpacked where it is compressed."""
+        request: Wire = {"Bucket": bucket, "Key": key} | (more or {}) | self._optional("ExpectedBucketOwner")
+        if place.etag:
+            request["IfMatch"] = place.etag
+        reply = await self._call("s3", "GetObject", request)
+        place.etag = reply["ETag"]
+        pieces, size = chunks(reply["Body"]), 0
+        async for piece in pieces if self._reading.input_type == "PARQUET" else unpacked(pieces, key):
+            size += len(piece)
+            if size > LARGEST_FILE_BYTES:
+                raise read_failed(f"The object {key} is longer than {LARGEST_FILE_BYTES} bytes.")
+            yield piece
 
-def _text(reading: Reading, name: str, default: str | None = None) -> str:
-    value = reading.parameters.get(name, default)
-    if not isinstance(value, str):
-        raise read_failed(f"The field {name} of an ItemReader must be a string.")
-    return value
+    # The objects' contents ------------------------------------------------------------------------
 
+    async def _loadable(self, bucket: str, listed: _Items) -> AsyncIterator[tuple[str, str]]:
+        async for entry in listed:
+            key = entry.value["Key"]
+            if not key.endswith("/"):
+                yield bucket, key
 
-def _all_items(call: Call, reading: Reading, place: Place) -> AsyncIterator[Item]:
-    bucket = _text(reading, "Bucket")
-    if reading.action == "listObjectsV2":
-        listed = _listed(call, bucket, _text(reading, "Prefix", ""), place.key)
-        return _loaded(call, reading, bucket, listed) if reading.flatten else listed
-    key = _text(reading, "Key")
-    if reading.input_type == "MANIFEST":
-        return _inventory(call, bucket, key, place)
-    return _object_items(call, reading, bucket, key, place)
+    async def _of_files(self, files: AsyncIterator[tuple[str, str]]) -> _Items:
+        async for bucket, key in files:
+            async with aclosing(self._of_object(bucket, key, Place(), {})) as items:
+                async for item in items:
+                    yield item
 
+    async def _of_object(self, bucket: str, key: str, place: Place, more: Wire) -> _Items:
+        reading, source = self._reading, f"S3://{bucket}/{key}"
+        pieces = self._pieces(bucket, key, place, more)
+        if reading.input_type == "JSON":
+            async for name, value in json_elements(pieces, reading.pointer):
+                item = value if name is None else {"Key": name, "Value": value}
+                yield Item(item, source, name=name)
+        elif reading.input_type == "JSONL":
+            async for value in _json_lines(pieces):
+                yield Item(value, source)
+        elif reading.input_type == "PARQUET":
+            async with aclosing(self._parquet.rows(pieces, source)) as found:
+                async for value in found:
+                    yield Item(value, source)
+        else:
+            async for value in rows(lines(pieces), reading.headers, reading.delimiter):
+                yield Item(value, source)
 
-async def _listed(call: Call, bucket: str, prefix: str, after: str | None) -> AsyncIterator[Item]:
-    request: Wire = {"Bucket": bucket, "Prefix": prefix} | ({"StartAfter": after} if after else {})
-    while True:
-        reply = await call("s3", "ListObjectsV2", request)
-        for found in reply.get("Contents", ()):
-            item = {
-                "Etag": found["ETag"],
-                "Key": found["Key"],
-                "LastModified": int(found["LastModified"].timestamp()),
-                "Size": found["Size"],
-                "StorageClass": found.get("StorageClass", "STANDARD"),
-            }
-            yield Item(item, f"s3://{bucket}", found["Key"])
-        if not reply.get("IsTruncated"):
-            return
-        request["ContinuationToken"] = reply["NextContinuationToken"]
-
-
-async def _loaded(
-    call: Call, reading: Reading, bucket: str, listed: AsyncIterator[Item]
-) -> AsyncIterator[Item]:
-    async for entry in listed:
-        key = entry.value["Key"]
-        if not key.endswith("/"):
-            async for item in _object_items(call, reading, bucket, key, Place()):
-                yield item
-
-
-async def _object_items(
-    call: Call, reading: Reading, bucket: str, key: str, place: Place
-) -> AsyncIterator[Item]:
-    source = f"s3://{bucket}/{key}"
-    pieces = await _pieces(call, bucket, key, place)
-    if reading.input_type == "JSON":
-        items = _json_items(pieces, reading.pointer)
-    elif reading.input_type == "JSONL":
-        items = _json_lines(pieces)
-    else:
-        items = _rows(_lines(pieces), reading.headers, reading.delimiter)
-    async for item in items:
-        yield Item(item, source)
-
-
-async def _pieces(call: Call, bucket: str, key: str, place: Place) -> AsyncIterator[bytes]:
-    request: Wire = {"Bucket": bucket, "Key": key} | ({"IfMatch": place.etag} if place.etag else {})
-    reply = await call("s3", "GetObject", request)
-    place.etag = reply["ETag"]
-    return chunks(reply["Body"])
-
-
-# JSON ---------------------------------------------------------------------------------------------
-
-
-async def _json_items(pieces: AsyncIterator[bytes], pointer: list[str]) -> AsyncIterator[Any]:
-    """The elements of the document's array, or of the one that the pointer leads to."""
-    events, elements = ijson.sendable_list(), JsonElements(pointer)
-    parser = ijson.basic_parse_coro(events)
-    try:
-        async for piece in pieces:
-            parser.send(piece)
-            for item in elements.take(events):
-                yield item
-            events.clear()
-        parser.close()
-    except ijson.JSONError as problem:
-        raise read_failed(f"The object is not valid JSON: {' '.join(str(problem).split())}") from None
-    for item in elements.take(events):
-        yield item
-    if not elements.found:
-        raise read_failed(NOT_ITERABLE)
+    async def _of_inventory(self, bucket: str, manifest: AsyncIterator[bytes]) -> _Items:
+        inventory = await Inventory.of(manifest)
+        headers = self._reading.headers or inventory.columns
+        for key in inventory.keys:
+            pieces = self._pieces(bucket, key, Place())
+            async for row in rows(lines(pieces), headers, self._reading.delimiter):
+                yield Item(row, f"S3://{bucket}/{key}")
 
 
 async def _json_lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[Any]:
     number = 0
-    async for line in _lines(pieces):
+    async for line in lines(pieces):
         number += 1
         if not line.strip():
             continue
@@ -167,102 +205,3 @@ async def _json_lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         except ValueError:
             raise read_failed(f"Line {number} of the object is not valid JSON.") from None
         yield item
-
-
-# Lines and rows -----------------------------------------------------------------------------------
-
-
-async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """Each with its end, as csv wants them."""
-    rest, first = b"", True
-    async for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
-        if len(rest) > _LONGEST_LINE:
-            raise read_failed(f"A line of the object is longer than {_LONGEST_LINE} bytes.")
-        for line in whole:
-            yield (line + b"\n").decode("utf-8-sig" if first else "utf-8")
-            first = False
-    if rest:
-        yield rest.decode("utf-8-sig" if first else "utf-8")
-
-
-async def _records(lines: AsyncIterator[str], delimiter: str) -> AsyncIterator[list[str]]:
-    """A record goes over as many lines as it takes to close its quotes. Blank lines are none."""
-    held: list[str] = []
-    size = quotes = 0
-    async for line in lines:
-        held.append(line)
-        size += len(line)
-        quotes += line.count('"')
-        if size > _LONGEST_LINE:
-            raise read_failed(f"A record of the object is longer than {_LONGEST_LINE} characters.")
-        if quotes % 2:
-            continue
-        for row in _parsed("".join(held), delimiter):
-            yield row
-        held, size, quotes = [], 0, 0
-    for row in _parsed("".join(held), delimiter):
-        yield row
-
-
-def _parsed(text: str, delimiter: str) -> list[list[str]]:
-    try:
-        return [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
-    except csv.Error as problem:
-        raise read_failed(f"The object is not valid CSV: {problem}") from None
-
-
-async def _rows(
-    lines: AsyncIterator[str], headers: list[str] | None, delimiter: str
-) -> AsyncIterator[dict[str, str]]:
-    """An object a row: cells without a header are left out, headers without a cell are empty."""
-    if headers is not None:
-        _check_headers(headers)
-    async for row in _records(lines, delimiter):
-        if headers is None:
-            headers = row
-            _check_headers(headers)
-            continue
-        cells = row[: len(headers)]
-        yield dict(zip(headers, cells + [""] * (len(headers) - len(cells)), strict=True))
-
-
-def _check_headers(headers: list[str]) -> None:
-    if len(set(headers)) < len(headers):
-        raise read_failed("CSV headers cannot contain duplicates.")
-
-
-# An inventory of S3 -------------------------------------------------------------------------------
-
-
-async def _inventory(call: Call, bucket: str, key: str, place: Place) -> AsyncIterator[Item]:
-    """The rows of the files that an S3 Inventory manifest names."""
-    pieces = [piece async for piece in await _pieces(call, bucket, key, place)]
-    try:
-        manifest = loads(b"".join(pieces).decode())
-        schema = [name.strip() for name in manifest["fileSchema"].split(",")]
-        kind, files = manifest["fileFormat"], [file["key"] for file in manifest["files"]]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise read_failed("The object is not a manifest of S3 Inventory.") from None
-    if kind != "CSV":
-        raise read_failed(f"An inventory in the format '{kind}' is not supported by this cloud yet.")
-    for name in files:
-        pieces_of_file = await _pieces(call, bucket, name, Place())
-        if name.endswith(".gz"):
-            pieces_of_file = _unzipped(pieces_of_file)
-        async for row in _rows(_lines(pieces_of_file), schema, ","):
-            yield Item(row, f"s3://{bucket}/{name}")
-
-
-async def _unzipped(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """A piece of input never becomes more than a bounded piece of output at a time."""
-    inflate = zlib.decompressobj(wbits=31)
-    try:
-        async for piece in pieces:
-            left = piece
-            while left:
-                yield inflate.decompress(left, 256 * 1024)
-                left = inflate.unconsumed_tail
-        yield inflate.flush()
-    except zlib.error as problem:
-        raise read_failed(f"A file of the inventory is not valid gzip: {problem}") from None

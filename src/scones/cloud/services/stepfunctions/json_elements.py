@@ -1,21 +1,56 @@
-"""The elements of one array in a JSON document, built from the events of a parser."""
+"""The elements of one array or object in a JSON document, built from the events of a parser."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from scones.cloud.asl.failures import StateError
+import ijson
 
-__all__ = ["NOT_ITERABLE", "JsonElements", "read_failed"]
+from .read_limits import LARGEST_ITEM_BYTES, read_failed
 
-NOT_ITERABLE = "Attempting to map over non-iterable node."
+__all__ = ["JsonElements", "json_elements"]
+
+_NOT_ITERABLE = "Attempting to map over non-iterable node."
+_FARTHEST_BYTES = 16 * 1024 * 1024
+"""Where the array or object must have begun that an ItemsPointer leads to."""
 _DEEPEST = 200
 _ARRAY = object()
 """Stands for an array on the way to the place where the elements are."""
 
+_Element = tuple[str | None, Any]
+"""(name, value): the name is None in an array."""
 
-def read_failed(cause: str) -> StateError:
-    return StateError("States.ItemReaderFailed", cause)
+
+async def json_elements(pieces: AsyncIterator[bytes], pointer: list[str]) -> AsyncIterator[_Element]:
+    """The elements of the document's array, or of the array or object that the pointer leads to."""
+    events, elements = ijson.sendable_list(), JsonElements(pointer)
+    parser = ijson.basic_parse_coro(events)
+    size = 0  # of what has been read since something was complete
+    try:
+        async for piece in pieces:
+            parser.send(piece)
+            size += len(piece)
+            for element in elements.take(events):
+                size = 0
+                yield element
+            if elements.over and events:
+                size = 0
+            _check_size(size, elements.found)
+            events.clear()
+        parser.close()
+    except ijson.JSONError as problem:
+        raise read_failed(f"The object is not valid JSON: {' '.join(str(problem).split())}") from None
+    for element in elements.take(events):
+        yield element
+    if not elements.found:
+        raise read_failed(_NOT_ITERABLE)
+
+
+def _check_size(size: int, found: bool) -> None:
+    if found and size > LARGEST_ITEM_BYTES:
+        raise read_failed(f"An item of the object is longer than {LARGEST_ITEM_BYTES} bytes.")
+    if size > _FARTHEST_BYTES:
+        raise read_failed(f"The items do not begin within the first {_FARTHEST_BYTES} bytes of the object.")
 
 
 class JsonElements:
@@ -24,37 +59,43 @@ class JsonElements:
     def __init__(self, pointer: list[str]) -> None:
         self._pointer = pointer
         self.found = False
-        """Whether the array has been reached."""
-        self._over = False
+        """Whether the array or object has been reached."""
+        self.over = False
+        """Whether it has been left."""
         self._place: list[Any] = []
-        """The keys of the objects that are open around the array."""
+        """The keys of the objects that are open around it."""
         self._open: list[Any] = []
         """The arrays and objects that are open inside the element."""
         self._keys: list[str | None] = []
+        self._name: str | None = None
+        """Of the element at hand, in an object."""
 
-    def take(self, events: Iterable[tuple[str, Any]]) -> Iterator[Any]:
+    def take(self, events: Iterable[tuple[str, Any]]) -> Iterator[_Element]:
         """The elements that these events complete. Raises StateError."""
         for event, value in events:
-            if not self.found or self._over:
+            if not self.found or self.over:
                 self._look(event, value)
-                continue
-            if event == "end_array" and not self._open:
-                self._over = True
-                continue
-            whole = self._build(event, value)
-            if whole and not self._open:
-                yield whole[0]
+            elif self._open:
+                if (whole := self._build(event, value)) and not self._open:
+                    yield self._name, whole[0]
+            elif event in ("end_array", "end_map"):
+                self.over = True
+            elif event == "map_key":
+                self._name = value
+            elif whole := self._build(event, value):
+                yield self._name, whole[0]
 
     def _look(self, event: str, value: Any) -> None:
-        """Outside the array: is this where it begins?"""
+        """Outside: is this where it begins?"""
         if event == "map_key":
             self._place[-1] = value
         elif event in ("end_map", "end_array"):
-            if self._place:  # the array itself has no place of its own
+            if self._place:  # the array or object itself has no place of its own
                 self._place.pop()
         elif not self.found and self._place == self._pointer:
-            if event != "start_array":
-                raise read_failed(NOT_ITERABLE)
+            # A whole document that is an object was refused when that was recorded.
+            if event != "start_array" and not (event == "start_map" and self._pointer):
+                raise read_failed(_NOT_ITERABLE)
             self.found = True
         elif event == "start_map":
             self._place.append(None)

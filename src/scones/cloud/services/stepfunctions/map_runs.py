@@ -7,11 +7,12 @@ for it; executions that outlive their run are stopped by the next start.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
-from scones.cloud.asl.distributed import Batching, MapRunPlan
+from scones.cloud.asl.distributed import STATE_DATA, Batching, MapRunPlan
 from scones.cloud.asl.failures import RUNTIME, StateError
 from scones.cloud.asl.journal import Failed, Invoke, Mapped, Stimulus
 from scones.cloud.asl.jsontext import Json, dumps, too_large
@@ -19,7 +20,7 @@ from scones.cloud.asl.machine import Machine
 from scones.cloud.ports import Call, Clock, Ids, Spawn
 from scones.cloud.state.db import Database
 
-from .item_reader import Place, read_items
+from .item_reader import ItemReader, Place
 from .map_results import Results
 from .map_store import MapRunRow, MapRunStore
 from .records import ExecutionRow, MachineRow
@@ -62,6 +63,7 @@ class MapRuns:
         clock: Clock,
         ids: Ids,
         call: Call,
+        reader: ItemReader,
         spawn: Spawn,
         host: Host,
     ) -> None:
@@ -71,6 +73,7 @@ class MapRuns:
         self.clock = clock
         self.ids = ids
         self.call = call
+        self.reader = reader
         self.spawn = spawn
         self.host = host
         self._under_way: dict[int, MapRun] = {}
@@ -209,8 +212,9 @@ class MapRun:
     async def _pending(self) -> AsyncIterator[Json]:
         """The inputs of the executions that were not begun, as far as they can be read."""
         try:
-            async for execution in self._inputs():
-                yield execution.input
+            async with aclosing(self._inputs()) as inputs:
+                async for execution in inputs:
+                    yield execution.input
         except StateError:
             return
 
@@ -239,13 +243,14 @@ class MapRun:
         if self._plan.reading is None:
             self._counted(len(self._machine.mapped_items(self._invoke.task)))
         held: list[_Input] = []
-        async for execution in self._inputs():
-            held.append(execution)
-            if len(held) >= min(_BATCH, self._limit()):
-                await self._begin(held)
-                held = []
-            if self._stopped:
-                return
+        async with aclosing(self._inputs()) as inputs:
+            async for execution in inputs:
+                held.append(execution)
+                if len(held) >= min(_BATCH, self._limit()):
+                    await self._begin(held)
+                    held = []
+                if self._stopped:
+                    return
         await self._begin(held)
         if not self._stopped:
             self._counted(self._read)
@@ -333,35 +338,36 @@ class MapRun:
 
     # The items ------------------------------------------------------------------------------------
 
-    async def _inputs(self) -> AsyncIterator[_Input]:
+    async def _inputs(self) -> AsyncGenerator[_Input, None]:
         """What each execution that has not begun yet is given."""
         batching = self._plan.batching
-        if batching is None:
-            async for item in self._items():
-                yield item
-            return
-        held = _Batch(batching)
-        async for item in self._items():
-            if held.full(item):
-                yield held.input()
-                held = _Batch(batching)
-            held.add(item)
-        if len(held):
+        held = _Batch(batching) if batching else None
+        async with aclosing(self._items()) as items:
+            async for item in items:
+                if batching is None or held is None:
+                    yield item
+                    continue
+                if held.full(item):
+                    yield held.input()
+                    held = _Batch(batching)
+                held.add(item)
+        if held:
             yield held.input()
 
-    async def _items(self) -> AsyncIterator[_Input]:
+    async def _items(self) -> AsyncGenerator[_Input, None]:
         """What the ItemSelector makes of each item, from the first that no execution has."""
         task, index = self._invoke.task, self._read
         select = self._machine.item_input
         if self._plan.reading is None:
             for number, item in enumerate(self._machine.mapped_items(task)[index:], index):
-                yield _Input(select(task, number, item, None), 1, None)
+                yield _Input(select(task, number, item, STATE_DATA, None), 1, None)
             return
         row = self._runs.rows.by_id(self.row.id)
         self._place = Place(row.etag, row.last_key)
-        async for read in read_items(self._runs.call, self._plan.reading, self._place, index):
-            yield _Input(select(task, index, read.value, read.source), 1, read.key)
-            index += 1
+        async with aclosing(self._runs.reader.items(self._plan.reading, self._place, index)) as items:
+            async for item in items:
+                yield _Input(select(task, index, item.value, item.source, item.name), 1, item.key)
+                index += 1
 
 
 class _Batch:

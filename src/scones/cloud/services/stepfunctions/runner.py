@@ -43,6 +43,7 @@ from scones.cloud.state.db import Database
 
 from . import integrations
 from .activity_queue import ActivityQueue
+from .item_reader import ItemReader
 from .map_runs import MapRun, MapRuns
 from .questions import Ends, Questions, child_name
 from .records import ExecutionRow, MachineRow
@@ -121,6 +122,7 @@ class Runner:
         clock: Clock,
         ids: Ids,
         call: Call,
+        reader: ItemReader,
         spawn: Spawn,
         faults: Faults,
         region: str,
@@ -139,7 +141,9 @@ class Runner:
         self._ends = Ends()
         self._questions = Questions(store=store, clock=clock, ids=ids, call=call, ends=self._ends)
         self._activities = ActivityQueue()
-        self._maps = MapRuns(db=db, store=store, clock=clock, ids=ids, call=call, spawn=spawn, host=self)
+        self._maps = MapRuns(
+            db=db, store=store, clock=clock, ids=ids, call=call, reader=reader, spawn=spawn, host=self
+        )
         self._stops = Stops(store=store, call=call, spawn=spawn, faults=faults)
         self._closed = False
 
