@@ -46,6 +46,7 @@ def read_items(
     place: Any = None,
     done: int = 0,
     python: str = sys.executable,
+    silence_s: float = 60,
     asked: list[Wire] | None = None,
     **fields: Any,
 ) -> list[Item]:
@@ -72,7 +73,8 @@ def read_items(
 
     async def collect(folder: Path) -> list[Item]:
         database = Database(folder / "state.sqlite")
-        files = ParquetFiles(Processes(database, sys.executable), RandomIds(), folder / "files", python)
+        processes = Processes(database, sys.executable)
+        files = ParquetFiles(processes, RandomIds(), folder / "files", python, silence_s)
         items = ItemReader(call, files).items(reading(**fields), Place(**place or {}), done)
         try:
             return [item async for item in items]

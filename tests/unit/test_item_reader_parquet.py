@@ -186,6 +186,12 @@ def test_a_reader_that_dies_fails_the_reading_and_no_more(tmp_path: Path) -> Non
         )
 
 
+def test_a_reader_that_says_nothing_is_given_up(tmp_path: Path) -> None:
+    silent = python(tmp_path, "while :; do sleep 1; done")
+    with pytest.raises(StateError, match="no row came for 0"):
+        read_items({"k": b""}, python=silent, silence_s=0.2, input_type="PARQUET")
+
+
 def test_without_pyarrow_the_failure_says_what_to_install(tmp_path: Path) -> None:
     bare = python(tmp_path, f'exec {sys.executable} -S "$@"')
     with pytest.raises(StateError) as caught:

@@ -27,13 +27,23 @@ _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
 }
 _HELD_BYTES = 1024 * 1024
+_SILENCE_S = 300.0
+"""After which a guest that owes a row is given up: a hostile file may keep it busy for ever."""
 
 
 class ParquetFiles:
     """folder: for the files that are being read; what a crash left there goes at the next start."""
 
-    def __init__(self, processes: Processes, ids: Ids, folder: Path, python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        processes: Processes,
+        ids: Ids,
+        folder: Path,
+        python: str = sys.executable,
+        silence_s: float = _SILENCE_S,
+    ) -> None:
         self._processes = processes
+        self._silence_s = silence_s
         self._ids = ids
         self._folder = folder
         self._python = python
@@ -58,7 +68,7 @@ class ParquetFiles:
             path.unlink(missing_ok=True)
 
     async def _rows(self, path: Path, source: str) -> AsyncGenerator[Any, None]:
-        said = _Lines()
+        said = _Lines(self._silence_s)
         arguments = [str(path), str(LARGEST_ITEM_BYTES), str(_MEMORY_BYTES)]
         process = await self._processes.spawn(
             [self._python, "-P", str(_GUEST / "parquet_rows.py"), *arguments],
@@ -82,6 +92,8 @@ class ParquetFiles:
             raise read_failed(
                 _cannot(source, f"its reader broke off with code {code}, perhaps out of memory")
             )
+        except TimeoutError:
+            raise read_failed(_cannot(source, f"no row came for {self._silence_s:g} seconds")) from None
         finally:
             said.close()
             process.kill()
@@ -95,7 +107,8 @@ def _cannot(source: str, reason: str) -> str:
 class _Lines:
     """What a process has said and nobody has taken yet: little more than a line."""
 
-    def __init__(self) -> None:
+    def __init__(self, silence_s: float) -> None:
+        self._silence_s = silence_s
         self._lines: deque[bytes] = deque()
         self._size = 0
         self._changed = asyncio.Event()
@@ -115,9 +128,11 @@ class _Lines:
             await self._change()
 
     async def next(self) -> bytes | None:
-        """None where nothing more will be said."""
-        while not self._lines and not self._over:
-            await self._change()
+        """None where nothing more will be said. Raises TimeoutError."""
+        if not self._lines and not self._over:
+            async with asyncio.timeout(self._silence_s):
+                while not self._lines and not self._over:
+                    await self._change()
         if not self._lines:
             return None
         line = self._lines.popleft()
