@@ -296,6 +296,25 @@ def test_results_are_written_to_s3_with_a_manifest(aws: LocalAWS, states: Any, b
     assert (failed["RedriveCount"], failed["RedriveStatus"]) == (0, "REDRIVABLE_BY_MAP_RUN")
 
 
+def test_many_results_are_one_file(aws: LocalAWS, states: Any, bucket: str) -> None:
+    s3 = aws.client("s3")
+    lines = [json.dumps({"n": n, "text": "x" * 200_000}) for n in range(45)]
+    s3.put_object(Bucket=bucket, Key="items.jsonl", Body="\n".join(lines))
+    writer = {
+        "Resource": "arn:aws:states:::s3:putObject",
+        "Parameters": {"Bucket": bucket, "Prefix": "out"},
+        "WriterConfig": {"Transformation": "COMPACT", "OutputType": "JSONL"},
+    }
+    read = reader(bucket, "getObject", {"InputType": "JSONL"}, Key="items.jsonl")
+    manifest = output(states, start(states, {}, ItemReader=read, ResultWriter=writer))["ResultWriterDetails"]
+    told = json.loads(s3.get_object(Bucket=bucket, Key=manifest["Key"])["Body"].read())
+    (file,) = told["ResultFiles"]["SUCCEEDED"]
+    body = s3.get_object(Bucket=bucket, Key=file["Key"])["Body"].read()
+    assert len(body) == file["Size"] > 8 * 1024 * 1024
+    assert body.decode().splitlines() == [line.replace(": ", ":").replace(", ", ",") for line in lines]
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+
+
 def test_results_can_be_flattened_in_the_states_own_output(states: Any) -> None:
     writer = {"WriterConfig": {"Transformation": "FLATTEN", "OutputType": "JSON"}}
     assert output(states, start(states, [[1, 2], [3], 4], ResultWriter=writer)) == [1, 2, 3, 4]

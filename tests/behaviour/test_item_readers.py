@@ -132,6 +132,24 @@ def test_another_owner_or_version_than_there_is_fails_the_reading(
     assert problem in described["cause"]
 
 
+@pytest.mark.parametrize(
+    ("where", "problem"),
+    [("b", "The arguments of ItemReader must be an object."),
+     ({"Bucket": "b", "Key": "k", "Range": "r"}, "The field Range of ItemReader is not supported."),
+     ({"Bucket": "b"}, "The field Key of an ItemReader must be a string.")],
+)  # fmt: skip
+def test_arguments_that_only_an_expression_tells_are_checked_as_they_come(
+    states: Any, where: Any, problem: str
+) -> None:
+    read = {
+        "Resource": "arn:aws:states:::s3:getObject",
+        "ReaderConfig": {"InputType": "JSON"},
+        "Arguments": "{% $states.input %}",
+    }
+    described = ended(states, start(states, where, QueryLanguage="JSONata", ItemReader=read))
+    assert (described["error"], described["cause"]) == ("States.ItemReaderFailed", problem)
+
+
 def test_what_is_no_parquet_fails_the_map_run_and_can_be_caught(
     aws: LocalAWS, states: Any, bucket: str
 ) -> None:

@@ -224,10 +224,6 @@ def test_a_version_and_the_buckets_owner_are_asked_of_s3() -> None:
     assert asked[1]["ExpectedBucketOwner"] == "000000000000"
 
 
-def test_a_parameter_that_is_not_there_is_refused_by_name() -> None:
-    assert "The parameter MaxKeys" in failure(b"[1]", parameters={"Bucket": "b", "Key": "k", "MaxKeys": 1})
-
-
 def test_an_inventory_that_is_broken_is_said_to_be_so() -> None:
     assert "manifest" in failure(b"[1]", input_type="MANIFEST")
     body = json.dumps({"fileFormat": "CSV", "fileSchema": "Key", "files": [{"key": "k.gz"}]}).encode()

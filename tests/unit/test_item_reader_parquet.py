@@ -100,7 +100,9 @@ def test_listed_files_and_those_of_a_manifest_are_read_in_turn() -> None:
 
 def test_a_version_of_a_parquet_file_is_refused() -> None:
     where = {"Bucket": "b", "Key": "k", "VersionId": "null"}
-    assert "VersionId is not supported" in failure(b"", input_type="PARQUET", parameters=where)
+    assert "VersionId of an ItemReader is not supported" in failure(
+        b"", input_type="PARQUET", parameters=where
+    )
 
 
 # What means harm ----------------------------------------------------------------------------------

@@ -15,10 +15,12 @@ LOADED = {"Transformation": "LOAD_AND_FLATTEN"}
 ATHENA = {"ManifestType": "ATHENA_DATA"}
 
 
-def problem(config: dict[str, Any], where: dict[str, Any] = GET, *, jsonata: bool = False) -> str:
+def problem(
+    config: dict[str, Any], where: dict[str, Any] = GET, *, jsonata: bool = False, **fields: Any
+) -> str:
     """What is wrong with a reader; empty where nothing is."""
     action = "listObjectsV2" if "Prefix" in where else "getObject"
-    state = {
+    state: dict[str, Any] = {
         "Type": "Map",
         "End": True,
         "ItemProcessor": {
@@ -32,6 +34,7 @@ def problem(config: dict[str, Any], where: dict[str, Any] = GET, *, jsonata: boo
             "Arguments" if jsonata else "Parameters": where,
         },
     }
+    state |= fields
     language = "JSONata" if jsonata else "JSONPath"
     definition = {"QueryLanguage": language, "StartAt": "M", "States": {"M": state}}
     try:
@@ -87,6 +90,16 @@ def test_what_is_read_is_accepted(config: dict[str, Any], where: dict[str, Any])
 )
 def test_what_is_not_read_is_refused(config: dict[str, Any], where: dict[str, Any], message: str) -> None:
     assert message in problem(config, where)
+
+
+def test_a_result_writer_is_told_a_bucket_and_a_prefix_and_no_more() -> None:
+    writer: dict[str, Any] = {
+        "Resource": "arn:aws:states:::s3:putObject",
+        "Parameters": {"Bucket": "b", "ACL.$": "$.a"},
+    }
+    assert "Field 'ACL' is not supported" in problem({"InputType": "JSON"}, ResultWriter=writer)
+    writer["Parameters"] = {"Bucket": "b", "Prefix": "p"}
+    assert problem({"InputType": "JSON"}, ResultWriter=writer) == ""
 
 
 def test_arguments_of_jsonata_may_be_one_expression() -> None:

@@ -17,9 +17,10 @@ from .failures import DataError, StateError
 from .journal import Invoke
 from .jsontext import Json, dumps, loads
 from .paths import Path
-from .program import ItemBatcher, ItemReader, MapState, ResultWriter
+from .program import READER_ARGUMENTS, WRITER_ARGUMENTS, ItemBatcher, ItemReader, MapState, ResultWriter
 from .query import Query
 from .scope import Visit
+from .template import Template
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -212,7 +213,10 @@ def tolerance(machine: "Machine", visit: Visit, state: MapState) -> tuple[int | 
 def _reading(machine: "Machine", visit: Visit, reader: ItemReader | None) -> Reading | None:
     if reader is None:
         return None
-    parameters = reader.parameters.evaluate(_view(machine, visit)) if reader.parameters is not None else {}
+    parameters = {}
+    if reader.parameters is not None:
+        known = READER_ARGUMENTS[reader.action]
+        parameters = _arguments(machine, visit, reader.parameters, known, "ItemReader")
     limit = _value(machine, visit, reader.max_items, reader.max_items_path)
     return Reading(
         action=reader.action,
@@ -248,13 +252,27 @@ def _batching(machine: "Machine", visit: Visit, batcher: ItemBatcher | None) -> 
 def _writing(machine: "Machine", visit: Visit, writer: ResultWriter | None) -> Writing | None:
     if writer is None:
         return None
-    parameters = {} if writer.parameters is None else writer.parameters.evaluate(_view(machine, visit))
-    bucket, prefix = parameters.get("Bucket"), parameters.get("Prefix", "")
-    if writer.parameters is not None and not (isinstance(bucket, str) and isinstance(prefix, str)):
-        failure = DataError("The Bucket and Prefix of a ResultWriter must be strings.")
-        failure.error = "States.ResultWriterFailed"
-        raise failure
+    bucket, prefix = None, ""
+    if writer.parameters is not None:
+        given = _arguments(machine, visit, writer.parameters, WRITER_ARGUMENTS, "ResultWriter")
+        bucket, prefix = given.get("Bucket"), given.get("Prefix", "")
+        if not (isinstance(bucket, str) and isinstance(prefix, str)):
+            raise StateError(
+                "States.ResultWriterFailed", "The Bucket and Prefix of a ResultWriter must be strings."
+            )
     return Writing(bucket=bucket, prefix=prefix, transformation=writer.transformation, lines=writer.lines)
+
+
+def _arguments(
+    machine: "Machine", visit: Visit, template: Template, known: set[str], field: str
+) -> dict[str, Any]:
+    """What the field asks of S3. Raises StateError for what is no object, or has more than is known."""
+    given = template.evaluate(_view(machine, visit))
+    if not isinstance(given, dict):
+        raise StateError(f"States.{field}Failed", f"The arguments of {field} must be an object.")
+    if others := sorted(set(given) - known):
+        raise StateError(f"States.{field}Failed", f"The field {others[0]} of {field} is not supported.")
+    return given
 
 
 def item_input(

@@ -4,7 +4,14 @@ import re
 from typing import Any
 
 from .fields import DISTRIBUTED, JSONATA_FIELDS, JSONPATH_FIELDS
-from .program import Distribution, ItemBatcher, ItemReader, ResultWriter
+from .program import (
+    READER_ARGUMENTS,
+    WRITER_ARGUMENTS,
+    Distribution,
+    ItemBatcher,
+    ItemReader,
+    ResultWriter,
+)
 from .reader import Reader
 
 __all__ = ["allow_fields", "read_distribution", "read_tolerance"]
@@ -16,10 +23,6 @@ _READERS = {
 _WRITER = "arn:aws:states:::s3:putObject"
 _LOADED_TYPES = ("CSV", "JSON", "JSONL", "PARQUET")
 _ATHENA_TYPES = ("CSV", "JSONL", "PARQUET")
-_ARGUMENTS = {
-    "getObject": {"Bucket", "Key", "VersionId", "ExpectedBucketOwner"},
-    "listObjectsV2": {"Bucket", "Prefix", "ExpectedBucketOwner"},
-}
 _LONGEST_POINTER = 1999
 _DELIMITERS = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
 _LABEL = re.compile(r"""[^\s?*<>{}\[\]:;,\\|^~$#%&`"\x00-\x1f\x7f-\x9f]{1,40}""")
@@ -122,21 +125,21 @@ def _item_reader(outer: Reader) -> ItemReader | None:
     if config is None:
         return None
     read = _reader_config(config, action)
-    _check_arguments(reader, action, parquet=read["input_type"] == "PARQUET")
+    arguments = _check_arguments(reader, READER_ARGUMENTS[action])
+    if read["input_type"] == "PARQUET" and "VersionId" in arguments:
+        reader.wrong("Field 'VersionId' is not supported for Parquet files", reader.arguments)
     return ItemReader(action=action, parameters=reader.template(reader.arguments), **read)
 
 
-def _check_arguments(reader: Reader, action: str, *, parquet: bool) -> None:
-    """Those that are written out; what an expression gives is checked when it is read."""
+def _check_arguments(reader: Reader, known: set[str]) -> set[str]:
+    """The names of those that are written out; what one expression gives for all is checked as it does."""
     given = reader.fields.get(reader.arguments)
     if not isinstance(given, dict):
-        return
-    for field in given:
-        name = field if reader.jsonata else field.removesuffix(".$")
-        if name not in _ARGUMENTS[action]:
-            reader.wrong(f"Field '{name}' is not supported", reader.arguments)
-        elif parquet and name == "VersionId":
-            reader.wrong("Field 'VersionId' is not supported for Parquet files", reader.arguments)
+        return set()
+    names = {field if reader.jsonata else field.removesuffix(".$") for field in given}
+    for name in sorted(names - known):
+        reader.wrong(f"Field '{name}' is not supported", reader.arguments)
+    return names
 
 
 def _reader_config(config: Reader, action: str) -> dict[str, Any]:
@@ -238,6 +241,7 @@ def _result_writer(outer: Reader) -> ResultWriter | None:
         reader.unsupported(f"A ResultWriter of the resource '{reader.fields['Resource']}'", "Resource")
     if exported:
         reader.require(reader.arguments)
+        _check_arguments(reader, WRITER_ARGUMENTS)
     elif not reader.require("WriterConfig"):
         return None
     config = reader.below("WriterConfig", reader.fields.get("WriterConfig", {}))

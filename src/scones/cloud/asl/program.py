@@ -11,6 +11,8 @@ from .retry import Catcher, Retrier
 from .template import Expression, Template
 
 __all__ = [
+    "READER_ARGUMENTS",
+    "WRITER_ARGUMENTS",
     "Block",
     "ChoiceState",
     "Distribution",
@@ -145,6 +147,13 @@ class TaskState(WorkState):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParallelState(WorkState):
     branches: tuple[Block, ...]
+
+
+READER_ARGUMENTS = {
+    "getObject": {"Bucket", "Key", "VersionId", "ExpectedBucketOwner"},
+    "listObjectsV2": {"Bucket", "Prefix", "ExpectedBucketOwner"},
+}
+WRITER_ARGUMENTS = {"Bucket", "Prefix"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

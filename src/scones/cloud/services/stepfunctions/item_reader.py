@@ -46,10 +46,6 @@ class Item:
 
 
 _Items = AsyncGenerator[Item, None]
-_PARAMETERS = {
-    "getObject": {"Bucket", "Key", "VersionId", "ExpectedBucketOwner"},
-    "listObjectsV2": {"Bucket", "Prefix", "ExpectedBucketOwner"},
-}
 
 
 class ItemReader:
@@ -92,14 +88,12 @@ class _Read:
 
     def items(self, place: Place) -> _Items:
         reading = self._reading
-        if others := sorted(set(reading.parameters) - _PARAMETERS[reading.action]):
-            raise read_failed(f"The parameter {others[0]} of an ItemReader is not supported.")
         bucket = self._text("Bucket")
         if reading.action == "listObjectsV2":
             listed = self._listed(bucket, self._text("Prefix", ""), place.key)
             return self._of_files(self._loadable(bucket, listed)) if reading.flatten else listed
         if reading.input_type == "PARQUET" and "VersionId" in reading.parameters:
-            raise read_failed("The parameter VersionId is not supported for Parquet files.")
+            raise read_failed("The field VersionId of an ItemReader is not supported for Parquet files.")
         key, more = self._text("Key"), self._optional("VersionId")
         if reading.input_type == "MANIFEST":
             return self._of_inventory(bucket, self._pieces(bucket, key, place, more))

@@ -1,7 +1,7 @@
 """What a map run gives: the results as the state's own, or files in S3 and a manifest of them."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from scones.cloud.asl.distributed import Writing
@@ -13,12 +13,11 @@ from scones.cloud.ports import Call
 
 from .map_store import MapRunRow, MapRunStore
 from .records import ExecutionRow
+from .result_files import ResultFiles, abort_uploads
 
 __all__ = ["ENDED_BADLY", "Results", "child_machine_arn"]
 
 ENDED_BADLY = ("FAILED", "TIMED_OUT", "ABORTED")
-_FILE_BYTES = 8 * 1024 * 1024
-"""A file of results is closed when it has become this long."""
 
 
 def child_machine_arn(row: ExecutionRow) -> str:
@@ -59,7 +58,6 @@ class Results:
     ) -> str:
         prefix = writing.prefix.strip("/")
         folder = f"{prefix}/{run.arn.rpartition(':')[2]}" if prefix else run.arn.rpartition(":")[2]
-        files: dict[str, list[dict[str, Any]]] = {"FAILED": [], "PENDING": [], "SUCCEEDED": []}
         succeeded = _SHAPES[writing.transformation]
         entries = {
             "SUCCEEDED": self._texts(run, ("SUCCEEDED",), succeeded),
@@ -67,16 +65,20 @@ class Results:
             "PENDING": _waiting(pending),
         }
         try:
-            for status, texts in entries.items():
-                async for body in _bodies(texts, lines=writing.lines):
-                    suffix = "jsonl" if writing.lines else "json"
-                    key = f"{folder}/{status}_{len(files[status])}.{suffix}"
-                    await self._put(bucket, key, body)
-                    files[status].append({"Key": key, "Size": len(body)})
+            await abort_uploads(self._call, bucket, f"{folder}/")
+            files = {}
+            for status, texts in sorted(entries.items()):
+                written = ResultFiles(self._call, bucket, f"{folder}/{status}", lines=writing.lines)
+                async for text in texts:
+                    await written.add(text)
+                files[status] = await written.close()
             manifest = {"DestinationBucket": bucket, "MapRunArn": run.arn, "ResultFiles": files}
             key = f"{folder}/manifest.json"
-            await self._put(bucket, key, dumps(manifest).encode())
+            body = {"Body": dumps(manifest).encode(), "ContentType": "application/json"}
+            await self._call("s3", "PutObject", {"Bucket": bucket, "Key": key} | body)
         except ServiceError as problem:
+            with suppress(ServiceError):  # perhaps the bucket is what is missing
+                await abort_uploads(self._call, bucket, f"{folder}/")
             code = f"Service: Amazon S3; Status Code: {problem.status}; Error Code: {problem.code}"
             raise StateError("States.ResultWriterFailed", f"{problem.message} ({code})") from None
         return dumps({"MapRunArn": run.arn, "ResultWriterDetails": {"Bucket": bucket, "Key": key}})
@@ -87,38 +89,12 @@ class Results:
                 for text in shape(row):
                     yield text
 
-    async def _put(self, bucket: str, key: str, body: bytes) -> None:
-        await self._call(
-            "s3",
-            "PutObject",
-            {"Bucket": bucket, "Key": key, "Body": body, "ContentType": "application/json"},
-        )
-        await asyncio.sleep(0)
-
 
 async def _waiting(pending: AsyncIterator[Json] | None) -> AsyncIterator[str]:
     if pending is None:
         return
     async for given in pending:
         yield dumps({"Input": given.text, "InputDetails": {"Included": True}, "Status": "PENDING"})
-
-
-async def _bodies(texts: AsyncIterator[str], *, lines: bool) -> AsyncIterator[bytes]:
-    """The entries as files, each of bounded length; none where there are no entries."""
-    held: list[str] = []
-    size = 0
-    async for text in texts:
-        held.append(text)
-        size += len(text)
-        if size >= _FILE_BYTES:
-            yield _body(held, lines=lines)
-            held, size = [], 0
-    if held:
-        yield _body(held, lines=lines)
-
-
-def _body(texts: list[str], *, lines: bool) -> bytes:
-    return ("\n".join(texts) + "\n" if lines else f"[{','.join(texts)}]").encode()
 
 
 def _whole(row: ExecutionRow) -> Iterator[str]:
