@@ -5,8 +5,9 @@ from typing import Any
 
 from .environment import Environment
 from .failures import StateError
-from .jsonata import UNDEFINED, Function, QueryError, evaluate_query, parse_query
+from .jsonata import UNDEFINED, Function, QueryError, evaluate_query, parse_query, stray_references
 from .jsontext import dumps
+from .queryerrors import QuerySyntaxError
 
 __all__ = ["Payload", "Query", "QueryEvaluationError", "compile_payload", "is_query"]
 
@@ -42,7 +43,7 @@ class Query:
                 self.parsed, variables, environment.now_ms, environment.draw, environment.worked
             )
         except QueryError as problem:
-            raise QueryEvaluationError(self, f"threw an error during evaluation. {problem}") from None
+            raise QueryEvaluationError(self, f"threw an error during evaluation{problem.ending}") from None
         if value is UNDEFINED:
             raise QueryEvaluationError(self, "returned nothing (undefined).")
         if _has_function(value):
@@ -95,16 +96,26 @@ def _evaluate(node: Any, environment: Environment) -> Any:
 
 
 def compile_payload(value: Any, place: str) -> Payload:
-    """Raises ValueError for a text between `{%` and `%}` that is no JSONata."""
-    return Payload(_compile(value, place))
+    """Raises QuerySyntaxError for a text between `{%` and `%}` that is no JSONata."""
+    return Payload(_compile(value, place, ""))
 
 
-def _compile(value: Any, place: str) -> Any:
+def _compile(value: Any, root: str, below: str) -> Any:
     if is_query(value):
-        text = value[2:-2].strip()
-        return Query(text, place, parse_query(text))
+        return _compile_query(value[2:-2].strip(), root, below)
     if isinstance(value, dict):
-        return {key: _compile(item, f"{place}/{key}") for key, item in value.items()}
+        return {key: _compile(item, root, f"{below}/{key}") for key, item in value.items()}
     if isinstance(value, list):
-        return [_compile(item, f"{place}[{n}]") for n, item in enumerate(value)]
+        return [_compile(item, root, f"{below}[{n}]") for n, item in enumerate(value)]
     return value
+
+
+def _compile_query(text: str, root: str, below: str) -> Query:
+    try:
+        parsed = parse_query(text)
+    except QuerySyntaxError as problem:
+        raise QuerySyntaxError(problem.code, str(problem), below) from None
+    for name in stray_references(parsed):
+        told = f"Reference to '{name}' at the top level is not supported."
+        raise QuerySyntaxError("UNSUPPORTED_JSONATA_EXPRESSION", told, below)
+    return Query(text, f"{root}{below}", parsed)

@@ -9,6 +9,7 @@ from typing import Any
 from .failures import Diagnostic
 from .paths import Path, compile_path
 from .query import Payload, Query, compile_payload, is_query
+from .queryerrors import QuerySyntaxError
 from .template import Expression, Template, TemplateError, compile_expression, compile_template
 
 __all__ = ["ROOT", "SCHEMA", "Reader"]
@@ -167,8 +168,8 @@ class Reader:
             return None
         try:
             return compile_payload(self.fields[field], f"{self._local}{field}")
-        except ValueError as problem:
-            self.wrong(f"The JSONata expression is not valid: {problem}", field)
+        except QuerySyntaxError as problem:
+            self.wrong(str(problem), f"{field}{problem.place}", problem.code)
             return None
 
     def template(self, field: str) -> Template | None:
