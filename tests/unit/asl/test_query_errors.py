@@ -23,7 +23,10 @@ def value_of(text: str) -> Any:
         ('$random("a")', '. T0410: Argument 1 of function "random" does not match function signature'),
         ("$uuid(1)", '. T0410: Argument 1 of function "uuid" does not match function signature'),
         ('1 + "a"', '. T2002: The right side of the "+" operator must evaluate to a number'),
-        ('"a" < 1', '. T2009: The values "a" and 1 either side of operator "<" must be of the same data type'),
+        (
+            '"a" < 1',
+            '. T2009: The values "a" and 1 either side of operator "<" must be of the same data type',
+        ),
         ('-"a"', '. D1002: Cannot negate a non-numeric value: "a"'),
         ('$number("x")', '. D3030: Unable to cast value to a number: "x"'),
         ("$sqrt(-1)", ". D3060: The sqrt function cannot be applied to a negative number: -1"),
@@ -95,7 +98,13 @@ def test_what_is_no_jsonata_is_refused_with_the_definition(text: str, message: s
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("phone.number", "phone"), ('{"a": [1, b]}', "b"), ("$sum(n)", "n"), ("1 = 1 ? $ : 2", "$"), ("$$", "$$")],
+    [
+        ("phone.number", "phone"),
+        ('{"a": [1, b]}', "b"),
+        ("$sum(n)", "n"),
+        ("1 = 1 ? $ : 2", "$"),
+        ("$$", "$$"),
+    ],
 )
 def test_a_name_without_anything_to_look_it_up_in_is_refused(text: str, name: str) -> None:
     [(code, message, place)] = refused({"v": ["x", f"{{% {text} %}}"]})

@@ -17,10 +17,10 @@ class QueryEvaluationError(StateError):
 
     wrapped = True
 
-    def __init__(self, query: "Query", problem: str) -> None:
-        where = f"The JSONata expression '{query.text}' specified for the field '{query.place}'"
-        super().__init__("States.QueryEvaluationError", f"{where} {problem}")
-        self.location = query.place
+    def __init__(self, location: str, message: str) -> None:
+        super().__init__("States.QueryEvaluationError", message)
+        self.location = location
+        """The field, below the state."""
 
 
 def is_query(value: Any) -> bool:
@@ -35,6 +35,10 @@ class Query:
     place: str
     parsed: Any
 
+    def failure(self, problem: str) -> QueryEvaluationError:
+        told = f"The JSONata expression '{self.text}' specified for the field '{self.place}' {problem}"
+        return QueryEvaluationError(self.place, told)
+
     def evaluate(self, environment: Environment) -> Any:
         """Raises QueryEvaluationError."""
         variables = {**environment.variables, "states": environment.states()}
@@ -43,20 +47,21 @@ class Query:
                 self.parsed, variables, environment.now_ms, environment.draw, environment.worked
             )
         except QueryError as problem:
-            raise QueryEvaluationError(self, f"threw an error during evaluation{problem.ending}") from None
+            raise self.failure(f"threw an error during evaluation{problem.ending}") from None
         if value is UNDEFINED:
-            raise QueryEvaluationError(self, "returned nothing (undefined).")
+            raise self.failure("returned nothing (undefined).")
         if _has_function(value):
-            raise QueryEvaluationError(self, "returned an unsupported result type.")
+            raise self.failure("returned an unsupported result type.")
         return value
 
     def expect(self, kind: str, environment: Environment) -> Any:
-        """The value, of JSON's type `kind`. Raises QueryEvaluationError."""
+        """The value, of JSON's type `kind`, or a number that is an `integer`. Raises QueryEvaluationError."""
         value = self.evaluate(environment)
         found = _kind(value)
-        if found != kind:
-            shown = f"Expected '{kind}', but was '{found}' for value: {dumps(value)}"
-            raise QueryEvaluationError(self, f"returned an unexpected result type. {shown}")
+        wanted = "number" if kind == "integer" and found != "number" else kind
+        if wanted not in (found, "integer") or (wanted == "integer" and not isinstance(value, int)):
+            shown = f"Expected '{wanted}', but was '{found}' for value: {dumps(value)}"
+            raise self.failure(f"returned an unexpected result type. {shown}")
         return value
 
 
