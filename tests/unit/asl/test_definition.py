@@ -24,6 +24,12 @@ def one(state: dict[str, Any]) -> dict[str, Any]:
     return {"StartAt": "S", "States": {"S": state}}
 
 
+def distributed(more: dict[str, Any]) -> dict[str, Any]:
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    processor = {"ProcessorConfig": config, "StartAt": "P", "States": {"P": END}}
+    return one({"Type": "Map", "ItemProcessor": processor, "End": True} | more)
+
+
 @pytest.mark.parametrize(
     ("definition", "message"),
     [
@@ -33,7 +39,7 @@ def one(state: dict[str, Any]) -> dict[str, Any]:
         ("[]", "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object"),
         (
             {"StartAt": "B", "States": {"A": END}},
-            "MISSING_TRANSITION_TARGET: Missing 'StartAt' target: B at /StartAt",
+            "MISSING_TRANSITION_TARGET: Missing 'Next' target: B at /StartAt",
         ),
         (
             one({"Type": "Pass", "Next": "B"}) | {},
@@ -48,6 +54,11 @@ def one(state: dict[str, Any]) -> dict[str, Any]:
             "The field 'Type' should have one of these values:"
             " [Task, Wait, Pass, Succeed, Fail, Choice, Parallel, Map] at /States/S",
         ),
+        (
+            {"StartAt": "A" * 81, "States": {"A" * 81: END}},
+            f"INVALID_STATE_NAME: Invalid State name: State '{'A' * 81}' exceeds the 80-character limit allowed"
+            f" by the service at /States/{'A' * 81}",
+        ),
         (one({"Type": "Pass"}), "These fields are required: [Next] or [End] at /States/S"),
         (one({"Type": "Task", "End": True}), "These fields are required: [Resource] at /States/S"),
         (one(END | {"Retry": []}), "Field 'Retry' is not supported at /States/S"),
@@ -59,15 +70,20 @@ def one(state: dict[str, Any]) -> dict[str, Any]:
             one({"Type": "Wait", "Seconds": "1", "End": True}),
             "Expected value of type Integer at /States/S/Seconds",
         ),
-        (one({"Type": "Wait", "Seconds": -1, "End": True}), "Value is less than 0 at /States/S/Seconds"),
+        (one({"Type": "Wait", "Seconds": -1, "End": True}), "Minimum value is 0 at /States/S/Seconds"),
+        (one({"Type": "Wait", "Seconds": 10**8, "End": True}), "Maximum value is 99999999 at /States/S/Seconds"),
+        (
+            one({"Type": "Wait", "Seconds": 1, "SecondsPath": "$.s", "End": True}),
+            "There should only be one of the following fields: [Seconds, SecondsPath] at /States/S",
+        ),
         (one({"Type": "Wait", "End": True}), "One of these fields is required"),
         (
             one(END | {"Parameters": {"a": {"b.$": "nothing"}}}),
             "The value for the field 'b.$' must be a valid JSONPath or a valid intrinsic function call"
             " at /States/S/Parameters/a",
         ),
-        (one(END | {"InputPath": "x"}), "Value is not a valid JSONPath at /States/S/InputPath"),
-        (one(END | {"ResultPath": "$.a[*]"}), "Value is not a valid Reference Path at /States/S/ResultPath"),
+        (one(END | {"InputPath": "x"}), "Value must be a valid JSONPath. at /States/S/InputPath"),
+        (one(END | {"ResultPath": "$.a[*]"}), "Value is not a Reference Path at /States/S/ResultPath"),
         (one(END | {"Assign": {"states": 1}}), "'states' is not a valid variable name at /States/S/Assign"),
         (
             one({"Type": "Task", "Resource": "f", "End": True}),
@@ -104,6 +120,30 @@ def one(state: dict[str, Any]) -> dict[str, Any]:
         (
             {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}, "B": END}},
             'MISSING_TRANSITION_TARGET: State "B" is not reachable. at /States/B',
+        ),
+        (
+            {
+                "StartAt": "A",
+                "States": {"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Pass", "Next": "A"}, "C": END},
+            },
+            'MISSING_TRANSITION_TARGET: State "C" is not reachable. at /States/C',
+        ),
+        (
+            distributed({"ToleratedFailurePercentage": 101}),
+            "Maximum value is 100.0 at /States/S/ToleratedFailurePercentage",
+        ),
+        (
+            distributed({"MaxConcurrencyPath": "$$.Execution.Input.n"}),
+            "Value is not a Reference Path at /States/S/MaxConcurrencyPath",
+        ),
+        (
+            distributed({"ItemBatcher": {"MaxItemsPerBatchPath": "$.n"}, "QueryLanguage": "JSONata"}),
+            "The QueryLanguage is set to 'JSONata', but field 'MaxItemsPerBatchPath' is only supported for the"
+            " 'JSONPath' QueryLanguage at /States/S/ItemBatcher",
+        ),
+        (
+            one({"Type": "Map", "ItemProcessor": one(END) | {"QueryLanguage": "JSONata"}, "End": True}),
+            "Field 'QueryLanguage' is not supported at /States/S/ItemProcessor",
         ),
         (
             one(END | {"Output": 1}),
