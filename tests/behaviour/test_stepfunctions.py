@@ -107,7 +107,7 @@ def test_warnings_are_told_to_who_asks_and_refuse_nothing(states: Any) -> None:
     worse = check({"StartAt": "B", "States": doubtful["States"]}, severity="WARNING", maxResults=1)
     assert (worse["result"], worse["truncated"]) == ("FAIL", True)
     assert [found["severity"] for found in worse["diagnostics"]] == ["ERROR"]
-    assert len(check(doubtful | {"StartAt": "B"}, severity="WARNING")["diagnostics"]) == 2
+    assert len(check(doubtful | {"StartAt": "B"}, severity="WARNING")["diagnostics"]) == 3
 
 
 @pytest.mark.parametrize(

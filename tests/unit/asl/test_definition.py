@@ -90,6 +90,14 @@ def distributed(more: dict[str, Any]) -> dict[str, Any]:
             "The resource provided f is not recognized. The value is not a valid resource ARN,"
             " or the resource is not available in this region. at /States/S/Resource",
         ),
+        *(
+            (
+                one({"Type": "Task", "Resource": resource, "End": True}),
+                f"SCHEMA_VALIDATION_FAILED: The resource provided {resource} is not recognized. The value is not a"
+                " valid resource ARN, or the resource is not available in this region. at /States/S/Resource",
+            )
+            for resource in (f"{INVOKE}.sync", f"{INVOKE}d", "arn:aws:states:::dynamodb:query")
+        ),
         (
             one({"Type": "Task", "Resource": INVOKE, "Parameters": {}, "End": True}),
             "The field 'FunctionName' is required but was missing at /States/S/Parameters",
@@ -178,8 +186,10 @@ def test_a_broken_definition_is_refused_in_these_words(definition: Any, message:
             "An ItemReader of Parquet files",
         ),
         (
-            one({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.sync", "End": True}),
-            "The service integration pattern '.sync'",
+            one(
+                {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "End": True}
+            ),
+            "The service integration 'sqs:sendMessage'",
         ),
         (
             one(

@@ -131,7 +131,9 @@ def test_a_choice_without_match_or_default_fails() -> None:
     end, events = finish(states, '{"n": 2}')
     assert end.error == "States.Runtime"
     told = "Failed to transition out of the state. The state does not point to a next state."
-    assert end.cause == f"An error occurred while executing the state 'A' (entered at the event id #2). {told}"
+    assert (
+        end.cause == f"An error occurred while executing the state 'A' (entered at the event id #2). {told}"
+    )
     assert [event["type"] for event in events][-2:] == ["ChoiceStateEntered", "ExecutionFailed"]
 
 
