@@ -33,7 +33,7 @@ from .resources import read_resource
 from .retry import Catcher, Retrier
 from .timestamps import instant_ms
 
-__all__ = ["compile_definition", "compile_processor", "processor_text"]
+__all__ = ["compile_definition", "compile_processor", "processor_text", "read_definition"]
 
 LONGEST_TEXT = 1_048_576
 LONGEST_TIMEOUT_S = 99_999_999
@@ -47,7 +47,7 @@ _JSON_DEPTH_LIMIT = 200
 def compile_definition(text: str) -> Program:
     """Raises DefinitionError with every diagnostic; compiled programs are shared."""
     diagnostics: list[Diagnostic] = []
-    program = _read_machine(_parse(text), diagnostics)
+    program = _read_machine(read_definition(text), diagnostics)
     if diagnostics or program is None:
         raise DefinitionError(diagnostics)
     return program
@@ -89,7 +89,8 @@ def _find_map(block: Block, name: str) -> MapState | None:
     return None
 
 
-def _parse(text: str) -> dict[str, Any]:
+def read_definition(text: str) -> dict[str, Any]:
+    """The object that a definition's text is. Raises DefinitionError."""
     if len(text) > LONGEST_TEXT:
         raise DefinitionError([Diagnostic(SCHEMA, f"Definition is longer than {LONGEST_TEXT} characters")])
     if not text.strip():
