@@ -231,7 +231,54 @@ def test_all_mistakes_are_told_at_once() -> None:
             "Unexpected character (''' (code 39)): was expecting double-quote to start field name",
             3,
         ),
-        ('{"a": 1', "Unexpected end-of-input", 8),
+        (
+            '{"a": 1',
+            "Unexpected end-of-input: expected close marker for Object"
+            ' (start marker at [Source: (String)"{"a": 1"; line: 1, column: 1])',
+            8,
+        ),
+        ('{"a": 1,', "Unexpected end-of-input within/between Object entries", 9),
+        ('{"a": "b', "Unexpected end-of-input: was expecting closing quote for a string value", 9),
+        ('{"a', "Unexpected end-of-input in field name", 4),
+        (
+            '{"a": [1}',
+            "Unexpected close marker '}': expected ']'"
+            ' (for Array starting at [Source: (String)"{"a": [1}"; line: 1, column: 7])',
+            10,
+        ),
+        (
+            '{"a": 1,}',
+            "Unexpected character ('}' (code 125)): was expecting double-quote to start field name",
+            10,
+        ),
+        (
+            '{"a": 1 "b": 2}',
+            "Unexpected character ('\"' (code 34)): was expecting comma to separate Object entries",
+            10,
+        ),
+        (
+            '{"a" 1}',
+            "Unexpected character ('1' (code 49)): was expecting a colon to separate field name and value",
+            7,
+        ),
+        ('{"a": 01}', "Invalid numeric value: Leading zeroes not allowed", 8),
+        (
+            '{"a": 1.}',
+            "Unexpected character ('}' (code 125)) in numeric value: Decimal point not followed by a digit",
+            10,
+        ),
+        ('{"a": "\\q"}', "Unrecognized character escape 'q' (code 113)", 10),
+        (
+            '{"a": "b\t"}',
+            "Illegal unquoted character ((CTRL-CHAR, code 9)):"
+            " has to be escaped using backslash to be included in string value",
+            10,
+        ),
+        (
+            '{"a": NaN}',
+            "Non-standard token 'NaN': enable JsonParser.Feature.ALLOW_NON_NUMERIC_NUMBERS to allow",
+            10,
+        ),
     ],
 )
 def test_what_is_no_json_is_refused_in_jacksons_words(text: str, message: str, column: int) -> None:
