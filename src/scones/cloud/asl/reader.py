@@ -138,7 +138,7 @@ class Reader:
         if self.fields.get(field, "") is None:
             return None
         path = self.path(field) if field in self.fields else ROOT
-        if path and (path.source != "input" or path.steps is None):
+        if path and (path.source != "input" or not path.single):
             self.wrong(_NO_REFERENCE, field)
             return None
         return path
@@ -146,7 +146,7 @@ class Reader:
     def number_path(self, field: str) -> Path | None:
         """The path of a number of a Map: to one place in the input, or to a variable."""
         path = self.path(field)
-        if path and (path.source == "context" or path.steps is None):
+        if path and (path.source == "context" or not path.single):
             self.wrong(_NO_REFERENCE, field)
             return None
         return path
