@@ -22,9 +22,14 @@ _PREFIX = "Express state machine does not support"
 
 
 def definition_problems(definition: str, type_: str) -> list[Diagnostic]:
-    """Why a machine of this type cannot have this definition; empty where it can."""
+    """Why a machine of this type cannot have this definition; empty where it can.
+
+    What a task would hand to a resource that it may not have is not looked at.
+    """
     forbidden = list(_forbidden(definition, type_))
     places = {diagnostic.location for diagnostic in forbidden}
+    tasks = [str(place).removesuffix("/Resource") for place in places]
+    places |= {f"{task}/{field}" for task in tasks for field in ("Parameters", "Arguments")}
     try:
         compile_definition(definition)
     except DefinitionError as problem:
