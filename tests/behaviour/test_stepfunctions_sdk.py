@@ -53,3 +53,10 @@ def test_an_operation_that_is_not_here_fails_by_its_name(states: Any) -> None:
     described = run(states, "sagemaker:createLabelingJob", LabelingJobName="j")
     assert described["status"] == "FAILED"
     assert "CreateLabelingJob" in described["cause"]
+
+
+def test_an_operation_that_aws_has_not_is_refused_with_the_definition(states: Any) -> None:
+    resource = "arn:aws:states:::aws-sdk:s3:getObjects"
+    told = f"The resource provided {resource} is not recognized. The value is not a valid resource ARN,"
+    with pytest.raises(states.exceptions.InvalidDefinition, match=told):
+        create(states, single({"Type": "Task", "Resource": resource}))

@@ -135,6 +135,18 @@ def test_configurations_are_told_as_they_were_given(states: Any) -> None:
     assert described["encryptionConfiguration"] == {"type": "AWS_OWNED_KEY"}
 
 
+def test_logs_go_to_one_group_with_all_its_streams(states: Any) -> None:
+    group = {"logGroupArn": "arn:aws:logs:us-east-1:000000000000:log-group:g"}
+    for destinations, reason in (
+        ([], "Must specify exactly one Log Destination."),
+        ([{"cloudWatchLogsLogGroup": group}], "Log Group ARN must be provided with '*' qualifier."),
+        ([{}], "Log Group ARN must be provided with '*' qualifier."),
+    ):
+        with pytest.raises(states.exceptions.InvalidLoggingConfiguration) as refused:
+            create(states, passing("x"), loggingConfiguration={"level": "ALL", "destinations": destinations})
+        assert refused.value.response["Error"]["Message"] == f"Invalid Logging Configuration: {reason}"
+
+
 # EXPRESS ------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """TestState as boto3 sees it."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -64,6 +65,35 @@ def test_a_task_that_would_be_waited_for_needs_a_mock(aws: LocalAWS, resource: s
         client.test_state(definition=state)
     mock = {"result": '{"Payload": 5}', "fieldValidationMode": "NONE"}
     assert client.test_state(definition=state, mock=mock)["status"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("kind", ["Map", "Parallel"])
+def test_a_state_with_states_inside_needs_a_mock(aws: LocalAWS, kind: str) -> None:
+    block = {"StartAt": "P", "States": {"P": {"Type": "Succeed"}}}
+    state = {"Type": kind, "End": True} | (
+        {"ItemProcessor": block} if kind == "Map" else {"Branches": [block]}
+    )
+    client = aws.client("stepfunctions")
+    told = "TestState API does not support Map or Parallel states. Supported state types include: "
+    with pytest.raises(client.exceptions.InvalidDefinition, match=told):
+        client.test_state(definition=json.dumps(state), input="[]")
+
+
+def test_a_state_that_takes_longer_than_a_test_may_times_out(aws: LocalAWS) -> None:
+    state = json.dumps({"Type": "Wait", "Seconds": 301, "End": True})
+    reply = aws.client("stepfunctions").test_state(definition=state)
+    assert (reply["status"], reply["error"]) == ("FAILED", "States.Timeout")
+
+
+def test_what_is_no_json_is_refused_in_the_same_words_as_elsewhere(aws: LocalAWS) -> None:
+    client = aws.client("stepfunctions")
+    known = re.escape("was expecting (JSON String, Number, Array, Object or token 'null', 'true' or 'false')")
+    with pytest.raises(client.exceptions.InvalidExecutionInput, match=f"Unrecognized token 'not': {known}"):
+        client.test_state(definition='{"Type": "Succeed"}', input="not json")
+    with pytest.raises(
+        client.exceptions.InvalidDefinition, match="INVALID_JSON_DESCRIPTION: Unrecognized token"
+    ):
+        client.test_state(definition="not json")
 
 
 def _map(**fields: Any) -> str:

@@ -71,7 +71,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 class VirtualClock:
     def now(self) -> datetime:
         seconds = asyncio.get_running_loop().time()
-        return datetime(2024, 1, 1, tzinfo=UTC) + timedelta(milliseconds=round(seconds * 1000))
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(milliseconds=round(seconds * 1000))
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()

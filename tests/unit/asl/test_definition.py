@@ -24,6 +24,12 @@ def one(state: dict[str, Any]) -> dict[str, Any]:
     return {"StartAt": "S", "States": {"S": state}}
 
 
+def distributed(more: dict[str, Any]) -> dict[str, Any]:
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    processor = {"ProcessorConfig": config, "StartAt": "P", "States": {"P": END}}
+    return one({"Type": "Map", "ItemProcessor": processor, "End": True} | more)
+
+
 @pytest.mark.parametrize(
     ("definition", "message"),
     [
@@ -33,7 +39,7 @@ def one(state: dict[str, Any]) -> dict[str, Any]:
         ("[]", "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object"),
         (
             {"StartAt": "B", "States": {"A": END}},
-            "MISSING_TRANSITION_TARGET: Missing 'StartAt' target: B at /StartAt",
+            "MISSING_TRANSITION_TARGET: Missing 'Next' target: B at /StartAt",
         ),
         (
             one({"Type": "Pass", "Next": "B"}) | {},
@@ -48,6 +54,11 @@ def one(state: dict[str, Any]) -> dict[str, Any]:
             "The field 'Type' should have one of these values:"
             " [Task, Wait, Pass, Succeed, Fail, Choice, Parallel, Map] at /States/S",
         ),
+        (
+            {"StartAt": "A" * 81, "States": {"A" * 81: END}},
+            f"INVALID_STATE_NAME: Invalid State name: State '{'A' * 81}' exceeds the 80-character limit allowed"
+            f" by the service at /States/{'A' * 81}",
+        ),
         (one({"Type": "Pass"}), "These fields are required: [Next] or [End] at /States/S"),
         (one({"Type": "Task", "End": True}), "These fields are required: [Resource] at /States/S"),
         (one(END | {"Retry": []}), "Field 'Retry' is not supported at /States/S"),
@@ -59,20 +70,33 @@ def one(state: dict[str, Any]) -> dict[str, Any]:
             one({"Type": "Wait", "Seconds": "1", "End": True}),
             "Expected value of type Integer at /States/S/Seconds",
         ),
-        (one({"Type": "Wait", "Seconds": -1, "End": True}), "Value is less than 0 at /States/S/Seconds"),
+        (one({"Type": "Wait", "Seconds": -1, "End": True}), "Minimum value is 0 at /States/S/Seconds"),
+        (one({"Type": "Wait", "Seconds": 10**8, "End": True}), "Maximum value is 99999999 at /States/S/Seconds"),
+        (
+            one({"Type": "Wait", "Seconds": 1, "SecondsPath": "$.s", "End": True}),
+            "There should only be one of the following fields: [Seconds, SecondsPath] at /States/S",
+        ),
         (one({"Type": "Wait", "End": True}), "One of these fields is required"),
         (
             one(END | {"Parameters": {"a": {"b.$": "nothing"}}}),
             "The value for the field 'b.$' must be a valid JSONPath or a valid intrinsic function call"
             " at /States/S/Parameters/a",
         ),
-        (one(END | {"InputPath": "x"}), "Value is not a valid JSONPath at /States/S/InputPath"),
-        (one(END | {"ResultPath": "$.a[*]"}), "Value is not a valid Reference Path at /States/S/ResultPath"),
+        (one(END | {"InputPath": "x"}), "Value must be a valid JSONPath. at /States/S/InputPath"),
+        (one(END | {"ResultPath": "$.a[*]"}), "Value is not a Reference Path at /States/S/ResultPath"),
         (one(END | {"Assign": {"states": 1}}), "'states' is not a valid variable name at /States/S/Assign"),
         (
             one({"Type": "Task", "Resource": "f", "End": True}),
             "The resource provided f is not recognized. The value is not a valid resource ARN,"
             " or the resource is not available in this region. at /States/S/Resource",
+        ),
+        *(
+            (
+                one({"Type": "Task", "Resource": resource, "End": True}),
+                f"SCHEMA_VALIDATION_FAILED: The resource provided {resource} is not recognized. The value is not a"
+                " valid resource ARN, or the resource is not available in this region. at /States/S/Resource",
+            )
+            for resource in (f"{INVOKE}.sync", f"{INVOKE}d", "arn:aws:states:::dynamodb:query")
         ),
         (
             one({"Type": "Task", "Resource": INVOKE, "Parameters": {}, "End": True}),
@@ -104,6 +128,30 @@ def one(state: dict[str, Any]) -> dict[str, Any]:
         (
             {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}, "B": END}},
             'MISSING_TRANSITION_TARGET: State "B" is not reachable. at /States/B',
+        ),
+        (
+            {
+                "StartAt": "A",
+                "States": {"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Pass", "Next": "A"}, "C": END},
+            },
+            'MISSING_TRANSITION_TARGET: State "C" is not reachable. at /States/C',
+        ),
+        (
+            distributed({"ToleratedFailurePercentage": 101}),
+            "Maximum value is 100.0 at /States/S/ToleratedFailurePercentage",
+        ),
+        (
+            distributed({"MaxConcurrencyPath": "$$.Execution.Input.n"}),
+            "Value is not a Reference Path at /States/S/MaxConcurrencyPath",
+        ),
+        (
+            distributed({"ItemBatcher": {"MaxItemsPerBatchPath": "$.n"}, "QueryLanguage": "JSONata"}),
+            "The QueryLanguage is set to 'JSONata', but field 'MaxItemsPerBatchPath' is only supported for the"
+            " 'JSONPath' QueryLanguage at /States/S/ItemBatcher",
+        ),
+        (
+            one({"Type": "Map", "ItemProcessor": one(END) | {"QueryLanguage": "JSONata"}, "End": True}),
+            "Field 'QueryLanguage' is not supported at /States/S/ItemProcessor",
         ),
         (
             one(END | {"Output": 1}),
@@ -138,8 +186,10 @@ def test_a_broken_definition_is_refused_in_these_words(definition: Any, message:
             "An ItemReader of the resource 'arn:aws:states:::dynamodb:scan'",
         ),
         (
-            one({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.sync", "End": True}),
-            "The service integration pattern '.sync'",
+            one(
+                {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "End": True}
+            ),
+            "The service integration 'sqs:sendMessage'",
         ),
         (
             one(
@@ -181,7 +231,54 @@ def test_all_mistakes_are_told_at_once() -> None:
             "Unexpected character (''' (code 39)): was expecting double-quote to start field name",
             3,
         ),
-        ('{"a": 1', "Unexpected end-of-input", 8),
+        (
+            '{"a": 1',
+            "Unexpected end-of-input: expected close marker for Object"
+            ' (start marker at [Source: (String)"{"a": 1"; line: 1, column: 1])',
+            8,
+        ),
+        ('{"a": 1,', "Unexpected end-of-input within/between Object entries", 9),
+        ('{"a": "b', "Unexpected end-of-input: was expecting closing quote for a string value", 9),
+        ('{"a', "Unexpected end-of-input in field name", 4),
+        (
+            '{"a": [1}',
+            "Unexpected close marker '}': expected ']'"
+            ' (for Array starting at [Source: (String)"{"a": [1}"; line: 1, column: 7])',
+            10,
+        ),
+        (
+            '{"a": 1,}',
+            "Unexpected character ('}' (code 125)): was expecting double-quote to start field name",
+            10,
+        ),
+        (
+            '{"a": 1 "b": 2}',
+            "Unexpected character ('\"' (code 34)): was expecting comma to separate Object entries",
+            10,
+        ),
+        (
+            '{"a" 1}',
+            "Unexpected character ('1' (code 49)): was expecting a colon to separate field name and value",
+            7,
+        ),
+        ('{"a": 01}', "Invalid numeric value: Leading zeroes not allowed", 8),
+        (
+            '{"a": 1.}',
+            "Unexpected character ('}' (code 125)) in numeric value: Decimal point not followed by a digit",
+            10,
+        ),
+        ('{"a": "\\q"}', "Unrecognized character escape 'q' (code 113)", 10),
+        (
+            '{"a": "b\t"}',
+            "Illegal unquoted character ((CTRL-CHAR, code 9)):"
+            " has to be escaped using backslash to be included in string value",
+            10,
+        ),
+        (
+            '{"a": NaN}',
+            "Non-standard token 'NaN': enable JsonParser.Feature.ALLOW_NON_NUMERIC_NUMBERS to allow",
+            10,
+        ),
     ],
 )
 def test_what_is_no_json_is_refused_in_jacksons_words(text: str, message: str, column: int) -> None:

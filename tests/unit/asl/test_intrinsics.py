@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from scones.cloud.asl.environment import Environment
+from scones.cloud.asl.failures import DataError
 from scones.cloud.asl.intrinsics import IntrinsicError, compile_call
 
 ROOT = {
@@ -111,6 +112,25 @@ def test_a_function_that_refuses_its_arguments_fails_as_an_intrinsic(call: str) 
         compile_call(call).evaluate(environment())
     assert problem.value.error == "States.IntrinsicFailure"
     assert f"The function '{call}' had the following error: " in (problem.value.cause or "")
+
+
+@pytest.mark.parametrize(
+    ("call", "function"),
+    [
+        ("States.Array(1, $.nowhere)", "States.Array(1, $.nowhere)"),
+        ("States.Format('{}', States.ArrayLength($.nowhere))", "States.ArrayLength($.nowhere)"),
+    ],
+)
+def test_an_argument_that_leads_nowhere_is_told_with_the_function_that_wanted_it(
+    call: str, function: str
+) -> None:
+    with pytest.raises(DataError) as problem:
+        compile_call(call).evaluate(environment())
+    assert problem.value.error == "States.Runtime"
+    told = (
+        f"The function '{function}' had the following error: The JsonPath argument for the field '$.nowhere'"
+    )
+    assert (problem.value.cause or "").startswith(f"{told} could not be found in the input '{{")
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,16 @@ def test_a_failed_evaluation_is_an_event_and_can_be_caught() -> None:
     ("state", "reason"),
     [
         ({"Type": "Wait", "Seconds": "{% 'x' %}"}, "Expected 'number', but was 'string' for value: \"x\""),
+        ({"Type": "Wait", "Seconds": "{% 1.5 %}"}, "Expected 'integer', but was 'number' for value: 1.5"),
+        (
+            {"Type": "Wait", "Timestamp": "{% '2016-12-05 21:29:29Z' %}"},
+            "(entered at the event id #2). The Timestamp field cannot be parsed as an ISO-8601 extended offset"
+            " date-time format string: 2016-12-05 21:29:29Z",
+        ),
+        (
+            {"Type": "Map", "ItemProcessor": {"StartAt": "P", "States": {"P": {"Type": "Succeed"}}}},
+            "(entered at the event id #2). Map state input must be an array but was: null",
+        ),
         ({"Type": "Pass", "Output": "{% function($x) { $x } %}"}, "returned an unsupported result type."),
         ({"Type": "Pass", "Output": "{% $error('no') %}"}, "threw an error during evaluation. D3137: no"),
     ],

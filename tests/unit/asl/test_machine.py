@@ -128,7 +128,13 @@ def test_a_choice_without_match_or_default_fails() -> None:
     rule = {"Variable": "$.n", "NumericEquals": 1, "Next": "B"}
     states = {"A": {"Type": "Choice", "Choices": [rule]}, "B": {"Type": "Succeed"}}
     assert finish(states, '{"n": 1}')[0].status == "SUCCEEDED"
-    assert finish(states, '{"n": 2}')[0].error == "States.NoChoiceMatched"
+    end, events = finish(states, '{"n": 2}')
+    assert end.error == "States.Runtime"
+    told = "Failed to transition out of the state. The state does not point to a next state."
+    assert (
+        end.cause == f"An error occurred while executing the state 'A' (entered at the event id #2). {told}"
+    )
+    assert [event["type"] for event in events][-2:] == ["ChoiceStateEntered", "ExecutionFailed"]
 
 
 def test_a_fail_state_tells_only_what_it_has() -> None:

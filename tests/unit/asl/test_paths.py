@@ -51,8 +51,31 @@ def test_an_indefinite_path_always_gives_a_list(path: str, values: list[Any]) ->
 
 
 @pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("$['dash-ed', \"it's\"]", {"dash-ed": 1, "it's": 3}),
+        ("$.a['c','x']", {"c": None}),
+        ("$.users[1]['n', 'status']", {"n": "y", "status": 1}),
+        ("$.users[*]['n','x']", [{"n": "x"}, {"n": "y"}]),
+        ("$.users[?(@.status == 1)]['n','status']", [{"n": "y", "status": 1}]),
+    ],
+)
+def test_several_names_at_the_end_make_one_object(path: str, value: Any) -> None:
+    assert compile_path(path).find(DOCUMENT) == value
+
+
+@pytest.mark.parametrize(
     ("path", "reason"),
     [
+        ("$['a', 'b'].v", "Multi properties can only be used as path leafs: $['a', 'b']"),
+        (
+            "$.users['a','b']",
+            "Expected to find an object with property ['a', 'b'] in path $['users'] but found another type.",
+        ),
+        (
+            "$.a[0]",
+            'Filter: [0] can only be applied to arrays. Current context is: {"b":[10,20,30],"c":null}',
+        ),
         ("$.x", "No results for path: $['x']"),
         ("$.a.x", "No results for path: $['a']['x']"),
         ("$.x.y", "Missing property in path $['x']"),

@@ -255,7 +255,7 @@ def test_a_choice_is_made_again() -> None:
     rule = {"Variable": "$$.Execution.RedriveCount", "NumericGreaterThan": 0, "Next": "S"}
     run = Run({"C": {"Type": "Choice", "Choices": [rule]}, "S": {"Type": "Succeed"}})
     assert run.end is not None
-    assert run.end.error == "States.NoChoiceMatched"
+    assert run.end.error == "States.Runtime"
     assert kinds(run.feed(Redriven())) == [
         "ExecutionRedriven", "ChoiceStateExited", "SucceedStateEntered", "SucceedStateExited", "ExecutionSucceeded",
     ]  # fmt: skip

@@ -111,7 +111,7 @@ def _path(value: Any, place: str) -> Path:
             return compile_path(value)
     except ValueError:
         pass
-    raise RuleError("Value is not a valid JSONPath", place)
+    raise RuleError("Value must be a valid JSONPath.", place)
 
 
 def _combined(combinator: str, value: Any, place: str) -> Predicate:

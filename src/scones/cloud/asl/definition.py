@@ -33,10 +33,11 @@ from .resources import read_resource
 from .retry import Catcher, Retrier
 from .timestamps import instant_ms
 
-__all__ = ["compile_definition", "compile_processor", "processor_text"]
+__all__ = ["compile_definition", "compile_processor", "processor_text", "read_definition"]
 
 LONGEST_TEXT = 1_048_576
 LONGEST_TIMEOUT_S = 99_999_999
+LONGEST_STATE_NAME = 80
 _NESTING_LIMIT = 40
 """Scopes within scopes."""
 _JSON_DEPTH_LIMIT = 200
@@ -46,7 +47,7 @@ _JSON_DEPTH_LIMIT = 200
 def compile_definition(text: str) -> Program:
     """Raises DefinitionError with every diagnostic; compiled programs are shared."""
     diagnostics: list[Diagnostic] = []
-    program = _read_machine(_parse(text), diagnostics)
+    program = _read_machine(read_definition(text), diagnostics)
     if diagnostics or program is None:
         raise DefinitionError(diagnostics)
     return program
@@ -88,7 +89,8 @@ def _find_map(block: Block, name: str) -> MapState | None:
     return None
 
 
-def _parse(text: str) -> dict[str, Any]:
+def read_definition(text: str) -> dict[str, Any]:
+    """The object that a definition's text is. Raises DefinitionError."""
     if len(text) > LONGEST_TEXT:
         raise DefinitionError([Diagnostic(SCHEMA, f"Definition is longer than {LONGEST_TEXT} characters")])
     if not text.strip():
@@ -176,8 +178,11 @@ class _Blocks:
 
     def _state(self, states: Reader, name: str, depth: int) -> State | None:
         reader = states.below(name, states.fields[name])
-        if not 0 < len(name) <= 80:
-            states.wrong("State names have 1 to 80 characters", name, "INVALID_STATE_NAME")
+        if not name:
+            states.wrong("Invalid State name: it is empty", name, "INVALID_STATE_NAME")
+        if len(name) > LONGEST_STATE_NAME:
+            told = f"State '{name}' exceeds the {LONGEST_STATE_NAME}-character limit allowed by the service"
+            states.wrong(f"Invalid State name: {told}", name, "INVALID_STATE_NAME")
         if name in self._names:
             states.wrong(f"Duplicate State name: {name}", name, "DUPLICATE_STATE_NAME")
         self._names.add(name)
@@ -215,11 +220,14 @@ class _Blocks:
             branches=tuple(branch for branch in branches if branch),
         )
 
-    def _nested(self, reader: Reader, field: str, value: Any, depth: int) -> Block | None:
+    def _nested(
+        self, reader: Reader, field: str, value: Any, depth: int, *, mapped: bool = False
+    ) -> Block | None:
+        """mapped: whether it is the processor of a Map."""
         inner = reader.below(field, value)
         if inner is None:
             return None
-        inner.allow({"StartAt", "States", "Comment", "ProcessorConfig", "QueryLanguage"})
+        inner.allow({"StartAt", "States", "Comment"} | ({"ProcessorConfig"} if mapped else set()))
         return self.read(inner, depth + 1)
 
     def _map(self, reader: Reader, name: str, depth: int) -> State | None:
@@ -229,7 +237,7 @@ class _Blocks:
         field = "Iterator" if "Iterator" in reader else "ItemProcessor"
         if not reader.require(field):
             return None
-        processor = self._nested(reader, field, reader.fields[field], depth)
+        processor = self._nested(reader, field, reader.fields[field], depth, mapped=True)
         selector = "Parameters" if "Parameters" in reader else "ItemSelector"
         distribution = read_distribution(reader, self._labels)
         if processor is None:
@@ -241,7 +249,7 @@ class _Blocks:
             items_path=reader.path("ItemsPath") or ROOT,
             items=reader.payload("Items"),
             max_concurrency=reader.integer("MaxConcurrency", 0, 2**31 - 1) or 0,
-            max_concurrency_path=reader.query("MaxConcurrency") or reader.path("MaxConcurrencyPath"),
+            max_concurrency_path=reader.query("MaxConcurrency") or reader.number_path("MaxConcurrencyPath"),
             **read_tolerance(reader),
             distribution=distribution,
         )
@@ -264,7 +272,7 @@ def _common(reader: Reader, name: str) -> dict[str, Any]:
 
 def _transition(reader: Reader) -> str | None:
     if "Next" in reader and reader.fields.get("End") is True:
-        reader.wrong("Only one of the fields [Next, End] may be given")
+        reader.wrong("There should only be one of the following fields: [Next, End]")
     if "End" in reader and not isinstance(reader.fields["End"], bool):
         reader.wrong("Expected value of type Boolean", "End")
     elif "Next" not in reader and reader.fields.get("End") is not True:
@@ -510,21 +518,15 @@ def _check_transitions(reader: Reader, start_at: str, states: Reader) -> None:
     code = "MISSING_TRANSITION_TARGET"
     objects = {name: state for name, state in states.fields.items() if isinstance(state, dict)}
     if start_at not in objects:
-        reader.wrong(f"Missing 'StartAt' target: {start_at}", "StartAt", code)
-        return
+        reader.wrong(f"Missing 'Next' target: {start_at}", "StartAt", code)
     for name, state in objects.items():
         for field, target in _targets(state):
             if target not in objects:
                 states.wrong(f"Missing 'Next' target: {target}", f"{name}/{field}", code)
-    reached, waiting = {start_at}, [start_at]
-    while waiting:
-        for _, target in _targets(objects[waiting.pop()]):
-            if target in objects and target not in reached:
-                reached.add(target)
-                waiting.append(target)
+    routed = {start_at, *(target for state in objects.values() for _, target in _targets(state))}
     if not any(map(_ends, objects.values())):
         reader.diagnostics.append(Diagnostic("MISSING_END_STATE", "Workflow has no terminal state"))
         return
     for name in objects:
-        if name not in reached:
+        if name not in routed:
             states.wrong(f'State "{name}" is not reachable.', name, code)

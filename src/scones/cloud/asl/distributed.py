@@ -162,12 +162,14 @@ def _view(machine: "Machine", visit: Visit) -> Environment:
     return states.environment(machine, visit, given.value)
 
 
-def _value(machine: "Machine", visit: Visit, written: Any, path: Path | Query | None) -> Any:
+def _value(
+    machine: "Machine", visit: Visit, written: Any, path: Path | Query | None, kind: str = "integer"
+) -> Any:
     """A number as written, or what the expression in its place gives."""
     if path is None:
         return written
     if isinstance(path, Query):
-        return path.expect("number", _view(machine, visit))
+        return path.expect(kind, _view(machine, visit))
     return states.resolve(machine, visit, path)
 
 
@@ -202,7 +204,7 @@ def tolerance(machine: "Machine", visit: Visit, state: MapState) -> tuple[int | 
     if count is not None and count < 0:
         raise DataError("ToleratedFailureCount cannot be negative.")
     path = state.tolerated_percentage_path
-    value = _value(machine, visit, state.tolerated_percentage, path)
+    value = _value(machine, visit, state.tolerated_percentage, path, "number")
     percentage = _number(float, "ToleratedFailurePercentage", value, path, "float")
     if percentage is not None and not 0 <= percentage <= 100:
         raise DataError("ToleratedFailurePercentage must be between 0 and 100.")

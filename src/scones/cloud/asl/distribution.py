@@ -1,6 +1,7 @@
 """Reading what makes a Map distributed: its mode, reader, batcher, writer and tolerance."""
 
 import re
+from collections.abc import Set
 from typing import Any
 
 from .fields import DISTRIBUTED, JSONATA_FIELDS, JSONPATH_FIELDS
@@ -37,6 +38,16 @@ def allow_fields(reader: Reader) -> None:
     if _mode(reader) == "DISTRIBUTED":
         names = names | DISTRIBUTED
     reader.allow(names, others)
+
+
+_SENT: tuple[Set[str], Set[str]] = ({"Parameters"}, {"Arguments"})
+"""What goes with a request, in JSONPath and in JSONata."""
+
+
+def _allow(reader: Reader, names: Set[str], path: Set[str], query: Set[str] = frozenset()) -> None:
+    """names: of both query languages.  path, query: what only the one has, and only the other."""
+    own, others = (query, path) if reader.jsonata else (path, query)
+    reader.allow(names | own, others)
 
 
 def _processor(reader: Reader) -> tuple[str, dict[str, Any]]:
@@ -81,9 +92,9 @@ def read_tolerance(reader: Reader) -> dict[str, Any]:
     reader.at_most_one(percentage, f"{percentage}Path")
     return {
         "tolerated_count": reader.integer(count, 0, 2**31 - 1),
-        "tolerated_count_path": reader.query(count) or reader.path(f"{count}Path"),
+        "tolerated_count_path": reader.query(count) or reader.number_path(f"{count}Path"),
         "tolerated_percentage": _percentage(reader),
-        "tolerated_percentage_path": reader.query(percentage) or reader.path(f"{percentage}Path"),
+        "tolerated_percentage_path": reader.query(percentage) or reader.number_path(f"{percentage}Path"),
     }
 
 
@@ -104,17 +115,22 @@ def _percentage(reader: Reader) -> float | None:
     value = reader.fields.get(field)
     if value is None or reader.queried(field):
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
-        reader.wrong("Value is not a number between 0 and 100", field)
-        return None
-    return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        reader.wrong("Expected value of type Number", field)
+    elif value < 0:
+        reader.wrong("Minimum value is 0.0", field)
+    elif value > 100:
+        reader.wrong("Maximum value is 100.0", field)
+    else:
+        return float(value)
+    return None
 
 
 def _item_reader(outer: Reader) -> ItemReader | None:
     reader = outer.below("ItemReader", outer.fields["ItemReader"]) if "ItemReader" in outer else None
     if reader is None:
         return None
-    reader.allow({"Resource", reader.arguments, "ReaderConfig", "Comment"})
+    _allow(reader, {"Resource", "ReaderConfig", "Comment"}, *_SENT)
     if not reader.require("Resource"):
         return None
     action = _READERS.get(str(reader.fields["Resource"]))
@@ -143,8 +159,8 @@ def _check_arguments(reader: Reader, known: set[str]) -> set[str]:
 
 
 def _reader_config(config: Reader, action: str) -> dict[str, Any]:
-    config.allow({"InputType", "CSVHeaderLocation", "CSVHeaders", "CSVDelimiter", "MaxItems", "MaxItemsPath",
-                  "ItemsPointer", "Transformation", "ManifestType"})  # fmt: skip
+    _allow(config, {"InputType", "CSVHeaderLocation", "CSVHeaders", "CSVDelimiter", "MaxItems",
+                    "ItemsPointer", "Transformation", "ManifestType"}, {"MaxItemsPath"})  # fmt: skip
     config.at_most_one("MaxItems", "MaxItemsPath")
     flatten = _one_of(config, "Transformation", ("NONE", "LOAD_AND_FLATTEN"), "NONE") == "LOAD_AND_FLATTEN"
     manifest = _manifest_type(config, action)
@@ -163,7 +179,7 @@ def _reader_config(config: Reader, action: str) -> dict[str, Any]:
         "headers": tuple(headers) if location == "GIVEN" else None,
         "delimiter": _DELIMITERS[_one_of(config, "CSVDelimiter", tuple(_DELIMITERS), "COMMA")],
         "max_items": config.integer("MaxItems", 0, _MOST_ITEMS),
-        "max_items_path": config.query("MaxItems") or config.path("MaxItemsPath"),
+        "max_items_path": config.query("MaxItems") or config.number_path("MaxItemsPath"),
         "pointer": _pointer(config, kind),
         "flatten": flatten,
     }
@@ -216,17 +232,18 @@ def _item_batcher(outer: Reader) -> ItemBatcher | None:
     reader = outer.below("ItemBatcher", outer.fields["ItemBatcher"]) if "ItemBatcher" in outer else None
     if reader is None:
         return None
-    reader.allow({"MaxItemsPerBatch", "MaxItemsPerBatchPath", "MaxInputBytesPerBatch",
-                  "MaxInputBytesPerBatchPath", "BatchInput", "Comment"})  # fmt: skip
+    names = {"MaxItemsPerBatch", "MaxInputBytesPerBatch", "BatchInput", "Comment"}
+    _allow(reader, names, {"MaxItemsPerBatchPath", "MaxInputBytesPerBatchPath"})
     reader.at_most_one("MaxItemsPerBatch", "MaxItemsPerBatchPath")
     reader.at_most_one("MaxInputBytesPerBatch", "MaxInputBytesPerBatchPath")
     if not any(name.startswith("Max") for name in reader.fields):
         reader.wrong("One of these fields is required: [MaxItemsPerBatch, MaxInputBytesPerBatch]")
     return ItemBatcher(
         max_items=reader.integer("MaxItemsPerBatch", 1, _MOST_ITEMS),
-        max_items_path=reader.query("MaxItemsPerBatch") or reader.path("MaxItemsPerBatchPath"),
+        max_items_path=reader.query("MaxItemsPerBatch") or reader.number_path("MaxItemsPerBatchPath"),
         max_bytes=reader.integer("MaxInputBytesPerBatch", 1, _MOST_BYTES),
-        max_bytes_path=reader.query("MaxInputBytesPerBatch") or reader.path("MaxInputBytesPerBatchPath"),
+        max_bytes_path=reader.query("MaxInputBytesPerBatch")
+        or reader.number_path("MaxInputBytesPerBatchPath"),
         batch_input=reader.template("BatchInput"),
     )
 
@@ -235,7 +252,7 @@ def _result_writer(outer: Reader) -> ResultWriter | None:
     reader = outer.below("ResultWriter", outer.fields["ResultWriter"]) if "ResultWriter" in outer else None
     if reader is None:
         return None
-    reader.allow({"Resource", reader.arguments, "WriterConfig", "Comment"})
+    _allow(reader, {"Resource", "WriterConfig", "Comment"}, *_SENT)
     exported = "Resource" in reader
     if exported and reader.fields["Resource"] != _WRITER:
         reader.unsupported(f"A ResultWriter of the resource '{reader.fields['Resource']}'", "Resource")

@@ -53,16 +53,19 @@ def _queried_instant(machine: "Machine", visit: Visit, query: Query) -> int:
     value = query.expect("string", states.environment(machine, visit, visit.input.value))
     instant = instant_ms(value)
     if instant is None:
-        raise QueryEvaluationError(query, f"returned no valid ISO-8601 extended offset date-time: {value}")
+        told = "cannot be parsed as an ISO-8601 extended offset date-time format string"
+        raise QueryEvaluationError(query.place, f"The {query.place} field {told}: {value}")
     return instant
 
 
 def _queried_number(machine: "Machine", visit: Visit, query: Query, fewest: int) -> int:
-    value = query.expect("number", states.environment(machine, visit, visit.input.value))
-    if not isinstance(value, int) or not fewest <= value <= _LONGEST_TIMEOUT_S:
-        raise QueryEvaluationError(
-            query, f"returned a value out of range: an integer of at least {fewest} is expected, not {value}"
-        )
+    """An integer from `fewest` to the longest that AWS lets anything take."""
+    value: int = query.expect("integer", states.environment(machine, visit, visit.input.value))
+    if value < fewest:
+        raise QueryEvaluationError(query.place, f"The {query.place} field must be at least {fewest}: {value}")
+    if value > _LONGEST_TIMEOUT_S:
+        told = f"The {query.place} field must be at most {_LONGEST_TIMEOUT_S}: {value}"
+        raise QueryEvaluationError(query.place, told)
     return value
 
 

@@ -6,7 +6,7 @@ from . import distributed, states
 from .failures import DataError, StateError
 from .jsontext import Json, dumps, join
 from .program import MapState, ParallelState
-from .query import Query
+from .query import Query, QueryEvaluationError
 from .scope import Fan, Scope, Visit
 
 if TYPE_CHECKING:
@@ -75,6 +75,11 @@ def items(machine: "Machine", visit: Visit, state: MapState) -> list[Any]:
 
 
 def _given_items(machine: "Machine", visit: Visit, state: MapState) -> Any:
+    if state.items is None and state.jsonata:
+        given = visit.input.value
+        if not isinstance(given, list):
+            raise QueryEvaluationError("Items", f"Map state input must be an array but was: {dumps(given)}")
+        return given
     if state.items is None:
         return states.resolve(machine, visit, state.items_path)
     view = states.environment(machine, visit, visit.input.value)
@@ -94,18 +99,24 @@ def _concurrency(machine: "Machine", visit: Visit, state: MapState) -> int:
         return state.max_concurrency
     if isinstance(state.max_concurrency_path, Query):
         view = states.environment(machine, visit, visit.input.value)
-        return max(int(state.max_concurrency_path.expect("number", view)), 0)
+        return _not_negative(state.max_concurrency_path.expect("integer", view))
     value = states.resolve(machine, visit, state.max_concurrency_path)
     try:
         if isinstance(value, bool | float) or not isinstance(value, int | str):
             raise ValueError
-        return max(int(value), 0)
+        return _not_negative(int(value))
     except ValueError:
         shown = value if isinstance(value, str) else dumps(value)
         raise DataError(
             f'The MaxConcurrencyPath field refers to value "{shown}" which is not a valid integer:'
             f" {state.max_concurrency_path.text}"
         ) from None
+
+
+def _not_negative(limit: int) -> int:
+    if limit < 0:
+        raise DataError("MaxConcurrency cannot be negative.")
+    return limit
 
 
 def _open_iteration(machine: "Machine", fan: Fan, previous: int) -> None:

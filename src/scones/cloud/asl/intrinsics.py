@@ -1,7 +1,7 @@
 """The intrinsic functions of payload templates: `States.Format('{}', $.a)` and its eighteen sisters.
 
 `compile_call` reads a call once; `Call.evaluate` runs it. What a function refuses is
-States.IntrinsicFailure; a path that leads nowhere is the template's own failure.
+States.IntrinsicFailure; an argument's path that leads nowhere is States.Runtime.
 """
 
 import base64
@@ -17,9 +17,9 @@ from functools import lru_cache
 from typing import Any
 
 from .environment import Environment
-from .failures import StateError
+from .failures import DataError, StateError
 from .jsontext import dumps, java_order, loads
-from .paths import Path, compile_path
+from .paths import Path, PathError, compile_path
 
 __all__ = ["Call", "IntrinsicError", "compile_call"]
 
@@ -59,16 +59,28 @@ class Call:
     arguments: tuple["Argument", ...]
 
     def evaluate(self, environment: Environment) -> Any:
-        """Raises IntrinsicError, PathError."""
+        """Raises IntrinsicError, DataError."""
         try:
+            values = [self._value(argument, environment) for argument in self.arguments]
             if self.name == "Format":
-                return _format(self, environment)
-            values = [_value(argument, environment) for argument in self.arguments]
+                return _format(self.arguments[0], values)
             if self.name in ("MathRandom", "UUID"):
                 return _RANDOM[self.name](values, environment.draw())
             return _FUNCTIONS[self.name](*values)
         except _ArgumentError as problem:
             raise IntrinsicError(f"The function '{self.text}' had the following error: {problem}") from None
+
+    def _value(self, argument: "Argument", environment: Environment) -> Any:
+        if isinstance(argument, Literal):
+            return argument.value
+        if isinstance(argument, Call):
+            return argument.evaluate(environment)
+        try:
+            return environment.resolve(argument)
+        except PathError:
+            found = f"could not be found in the input '{dumps(environment.root)}'"
+            told = f"The JsonPath argument for the field '{argument.text}' {found}"
+            raise DataError(f"The function '{self.text}' had the following error: {told}") from None
 
 
 Argument = Literal | Path | Call
@@ -76,14 +88,6 @@ Argument = Literal | Path | Call
 
 class _ArgumentError(Exception):
     pass
-
-
-def _value(argument: Argument, environment: Environment) -> Any:
-    if isinstance(argument, Literal):
-        return argument.value
-    if isinstance(argument, Path):
-        return environment.resolve(argument)
-    return argument.evaluate(environment)
 
 
 # Reading ----------------------------------------------------------------------------------------
@@ -166,12 +170,13 @@ def _path_end(text: str, start: int) -> int:
 # The functions ------------------------------------------------------------------------------------
 
 
-def _format(call: Call, environment: Environment) -> str:
-    template, *rest = call.arguments
-    text = template.raw if isinstance(template, Literal) else _value(template, environment)
-    if not isinstance(text, str) or (isinstance(template, Literal) and not isinstance(template.value, str)):
+def _format(template: Argument, arguments: list[Any]) -> str:
+    """template: the first argument as written, whose escaped braces are no placeholders."""
+    text, *values = arguments
+    if not isinstance(text, str):
         raise _ArgumentError("The first argument must be a string template.")
-    values = [_value(argument, environment) for argument in rest]
+    if isinstance(template, Literal):
+        text = template.raw
     used = 0
 
     def replace(match: re.Match[str]) -> str:

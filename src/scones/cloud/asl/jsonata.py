@@ -6,6 +6,7 @@ execution must see it stopped at the same point. Patterns go to RE2, which takes
 
 import copy
 import math
+import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,26 +19,19 @@ from jsonata.functions import Functions  # type: ignore[import-untyped]
 from jsonata.jsonata import Jsonata  # type: ignore[import-untyped]
 from jsonata.utils import Utils  # type: ignore[import-untyped]
 
-from .queryfunctions import FunctionError, functions
+from .queryerrors import DEPTH, MEMORY, TIME, QueryError, QuerySyntaxError, rendered
+from .queryfunctions import LONGEST_ARRAY, FunctionError, functions, no_match
 
-__all__ = ["UNDEFINED", "Function", "QueryError", "evaluate_query", "parse_query"]
+__all__ = ["UNDEFINED", "Function", "QueryError", "evaluate_query", "parse_query", "stray_references"]
 
 _BUDGET = 100_000
-_DEPTH = 300
-"""Of nested evaluations; each takes up to a dozen frames of Python."""
+_DEPTH = 100
+"""Of nested evaluations, as measured on AWS; each takes up to a dozen frames of Python."""
 _RECURSION_LIMIT = 12_000
-_LONGEST = 4_194_304
-"""Longest text or array on the way, sixteen times what a result may be."""
-
-_STOPPED = "D1012", "Expression evaluation timeout: check for an infinite loop"
-_TOO_DEEP = "D1011", "Stack overflow error: check for a non-terminating recursive function"
-
-
-class QueryError(Exception):
-    """An expression failed while it ran; the text is JSONata's code and message."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
+_LONGEST_TEXT = 4_194_304
+"""Characters of a text on the way, the most that AWS was seen to allow."""
+_LONGEST_RANGE = 1_000_000
+"""JSONata's own limit."""
 
 
 class _Undefined:
@@ -59,7 +53,8 @@ def _pattern(pattern: str, flags: Any) -> Any:
     try:
         return re2.compile(f"(?m){pattern}" if flags.multiline else pattern, options)
     except re2.error as problem:
-        raise ValueError(f"the regular expression is not supported: {problem}") from None
+        told = f"The regular expression /{pattern}/ is not supported by this cloud yet: {problem}"
+        raise QuerySyntaxError("NOT_SUPPORTED", told) from None
 
 
 class _Evaluation(Jsonata):  # type: ignore[misc]  # the library's module is not typed strictly
@@ -74,13 +69,13 @@ class _Evaluation(Jsonata):  # type: ignore[misc]  # the library's module is not
     def charge(self, work: int) -> None:
         self.budget -= 1 + work
         if self.budget < 0:
-            raise QueryError(*_STOPPED)
+            raise QueryError("", TIME)
 
     def _eval(self, expr: Any, input: Any, environment: Any) -> Any:
         self.charge(0)
         self.depth += 1
         if self.depth > _DEPTH:
-            raise QueryError(*_TOO_DEEP)
+            raise QueryError("", DEPTH)
         result = super()._eval(expr, input, environment)
         self.depth -= 1
         _check_size(result)
@@ -88,9 +83,32 @@ class _Evaluation(Jsonata):  # type: ignore[misc]  # the library's module is not
 
     def evaluate_range_expression(self, lhs: Any, rhs: Any) -> Any:
         if isinstance(lhs, int) and isinstance(rhs, int):
-            self.charge(max(rhs - lhs, 0))
+            size = max(rhs - lhs + 1, 0)
+            if size > _LONGEST_RANGE:
+                raise jexception.JException("D2014", -1, size)
+            if size > LONGEST_ARRAY:
+                raise QueryError("", MEMORY)
+            self.charge(size // 10)
         result = super().evaluate_range_expression(lhs, rhs)
         return None if result is None else Utils.create_sequence_from_iter(result)
+
+    def evaluate_numeric_expression(self, lhs: Any, rhs: Any, op: str) -> Any:
+        """Numbers are doubles, and a division by zero gives one of those that are no number."""
+        for side, code in ((lhs, "T2001"), (rhs, "T2002")):
+            if side is not None and not Utils.is_numeric(side):
+                raise jexception.JException(code, -1, op)
+        if lhs is None or rhs is None:
+            return None
+        result = _ARITHMETIC[op](float(lhs), float(rhs))
+        return Utils.convert_number(result) if math.isfinite(result) else result
+
+    def evaluate_function(self, expr: Any, input: Any, environment: Any, applyto_context: Any) -> Any:
+        try:
+            return super().evaluate_function(expr, input, environment, applyto_context)
+        except jexception.JException as problem:
+            if problem.error == "T0410" and problem.current is None:
+                problem.current, problem.expected = 1, getattr(expr.procedure, "value", None)
+            raise
 
     def evaluate_string_concat(self, lhs: Any, rhs: Any) -> str:
         result: str = super().evaluate_string_concat(lhs, rhs)
@@ -98,25 +116,51 @@ class _Evaluation(Jsonata):  # type: ignore[misc]  # the library's module is not
         return result
 
 
+def _quotient(dividend: float, divisor: float) -> float:
+    if divisor:
+        return dividend / divisor
+    return math.copysign(math.inf, dividend) * math.copysign(1, divisor) if dividend else math.nan
+
+
+_ARITHMETIC: dict[str, Callable[[float, float], float]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": _quotient,
+    "%": lambda dividend, divisor: math.fmod(dividend, divisor) if divisor else math.nan,
+}
+
+
 def _check_size(value: Any) -> None:
-    if isinstance(value, str | list) and len(value) > _LONGEST:
-        raise QueryError(*_STOPPED)
+    longest = {str: _LONGEST_TEXT, list: LONGEST_ARRAY}
+    for kind, length in longest.items():
+        if isinstance(value, kind) and len(value) > length:
+            raise QueryError("", MEMORY)
     if isinstance(value, int) and value.bit_length() > 1024:
         raise QueryError("D1001", "Number out of range")
 
 
 class _Metered(Jsonata.JFunction):  # type: ignore[misc]
-    """A function of the library whose work or result outgrows its arguments."""
+    """A function of the library whose work or result outgrows its arguments.
 
-    def __init__(self, native: Any, evaluation: _Evaluation, work: Callable[..., int]) -> None:
+    code: JSONata's for what the library lets slip as an error of Python's.
+    """
+
+    def __init__(self, native: Any, evaluation: _Evaluation, work: Callable[..., int], code: str) -> None:
         super().__init__(native, None)
         self.signature = native.signature
         self._evaluation = evaluation
         self._work = work
+        self._code = code
 
     def call(self, input: Any, args: Any) -> Any:
         self._evaluation.charge(self._work(*(args or [])))
-        return super().call(input, args)
+        try:
+            return super().call(input, args)
+        except (ValueError, TypeError, ArithmeticError):
+            if not self._code:
+                raise
+            raise jexception.JException(self._code, -1, *args[:2]) from None
 
     def get_number_of_args(self) -> int:
         return int(self.function.get_number_of_args())
@@ -134,16 +178,72 @@ _WORK: dict[str, Callable[..., int]] = {
     "append": lambda first=None, second=None, *_: (_length(first) + _length(second)) // 16,
     "sort": lambda items=None, *_: _length(items),
     "string": lambda *_: 16,
+    "number": lambda *_: 0,
+    "power": lambda *_: 0,
+    "toMillis": lambda *_: 0,
 }
+_SLIPS = {"number": "D3030", "power": "D3061", "toMillis": "D3110"}
+_UNCODED = {
+    "Second argument of replace function cannot be an empty string": "D3010",
+    "Fourth argument of replace function must evaluate to a positive number": "D3011",
+}
+"""Where the library has a message in place of a code."""
 
 
 @lru_cache(maxsize=4096)
 def parse_query(text: str) -> Any:
-    """Raises ValueError where `text` is no JSONata."""
+    """Raises QuerySyntaxError."""
     try:
         return _Evaluation(text, _pattern)
+    except QuerySyntaxError:
+        raise
+    except jexception.JException as problem:
+        failure = _failure(problem)
+        message = str(failure).removeprefix(f"{failure.code}: ")
+        raise QuerySyntaxError("INVALID_JSONATA_EXPRESSION", message) from None
     except Exception as problem:  # the parser trips over broken texts in many ways
-        raise ValueError(str(problem)) from None
+        raise QuerySyntaxError("INVALID_JSONATA_EXPRESSION", str(problem)) from None
+
+
+def stray_references(parsed: Any) -> list[str]:
+    """What an expression reads of a context item, of which Step Functions has none: names, `$`, `*`.
+
+    Inside functions the expression makes, nothing is said about them.
+    """
+    return list(dict.fromkeys(_strays(parsed.ast)))
+
+
+def _strays(node: Any) -> Iterator[str]:
+    kind = getattr(node, "type", None)
+    if kind in ("name", "wildcard", "descendant"):
+        yield str(node.value)
+    elif kind == "variable" and node.value in ("", "$"):
+        yield f"${node.value}"
+    elif kind == "path":
+        yield from _strays(node.steps[0])
+    for part in _PARTS.get(str(kind), ()):
+        yield from _strays_of(getattr(node, part, None))
+
+
+def _strays_of(part: Any) -> Iterator[str]:
+    if isinstance(part, list | tuple):
+        for item in part:
+            yield from _strays_of(item)
+    elif part is not None:
+        yield from _strays(part)
+
+
+_PARTS = {
+    "unary": ("expressions", "lhs_object", "expression"),
+    "function": ("arguments",),
+    "partial": ("arguments",),
+    "block": ("expressions",),
+    "condition": ("condition", "then", "_else"),
+    "binary": ("lhs", "rhs"),
+    "bind": ("rhs",),
+    "apply": ("lhs", "rhs"),
+}
+"""The parts of each kind of node that are evaluated where the node is."""
 
 
 def evaluate_query(
@@ -166,18 +266,19 @@ def evaluate_query(
         lambda picture=None, zone=None: Functions.datetime_from_millis(now_ms, picture, zone)
     )
     for name, work in _WORK.items():
-        bindings[name] = _Metered(Jsonata.static_frame.lookup(name), evaluation, work)
+        native = Jsonata.static_frame.lookup(name)
+        bindings[name] = _Metered(native, evaluation, work, _SLIPS.get(name, ""))
     for name, function in functions(draw, evaluation.charge).items():
         bindings[name] = Jsonata.JLambda(_adapted(name, function))
     with _running(evaluation):
         try:
             return _plain(evaluation.evaluate(None, bindings))
         except jexception.JException as problem:
-            raise QueryError(str(problem.error), str(problem)) from None
+            raise _failure(problem) from None
         except FunctionError as problem:
             raise QueryError(problem.code, str(problem)) from None
         except RecursionError:
-            raise QueryError(*_TOO_DEEP) from None
+            raise QueryError("", DEPTH) from None
         except ArithmeticError:
             raise QueryError("D1001", "Number out of range") from None
         except QueryError:
@@ -186,6 +287,15 @@ def evaluate_query(
             raise QueryError("D3000", f"{type(problem).__name__}: {problem}") from None
         finally:
             worked(_BUDGET - evaluation.budget)
+
+
+def _failure(problem: Any) -> QueryError:
+    code = _UNCODED.get(problem.error, problem.error)
+    values = [problem.current, problem.expected, problem.extra]
+    if code == "D3100":
+        values = [problem.location]
+    template = jexception.JException.error_codes.get(code, str(problem))
+    return QueryError(code, rendered(code, template, values))
 
 
 def _no_function(*_arguments: Any) -> Any:
@@ -205,7 +315,11 @@ def _marked(value: Any) -> Any:
 def _adapted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """A range is a sequence: of one item the language keeps only the item. Parsed text may be null."""
 
+    most = function.__code__.co_argcount
+
     def call(*arguments: Any) -> Any:
+        if len(arguments) > most:
+            raise no_match(name, most + 1)
         result = function(*arguments)
         if name == "range":
             return Utils.create_sequence_from_iter(result)
@@ -238,8 +352,8 @@ def _json(value: Any) -> Any:
     if value is Utils.NULL_VALUE or value is None or isinstance(value, str | bool | int):
         return None if value is Utils.NULL_VALUE else value
     if isinstance(value, float):
-        if not math.isfinite(value):
-            raise QueryError("D1001", "Number out of range")
+        if not math.isfinite(value):  # AWS writes these as texts
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     if isinstance(value, dict):
         return {key: _json(item) for key, item in value.items()}

@@ -7,7 +7,7 @@ mocked, nothing inside a Map or Parallel runs: the state's own data flow is all 
 from typing import Any
 
 from . import states
-from .failures import DataError, StateError
+from .failures import TIMEOUT, DataError, StateError
 from .journal import Turn
 from .jsontext import Json, dumps, join
 from .machine import Execution, Machine
@@ -86,6 +86,12 @@ class Probe(Machine):
         """A tested state is always called the same there, and nothing redrives it, as recorded."""
         execution = {k: v for k, v in context["Execution"].items() if k != "RedriveCount"}
         return context | {"Execution": execution, "State": context["State"] | {"Name": UNNAMED}}
+
+    def time_out(self) -> None:
+        """The state takes longer than a test may."""
+        visit = self.root.visit
+        assert visit is not None
+        states.fail(self, visit, StateError(TIMEOUT))
 
     def limit(self, field: str, value: Any) -> float | None:
         """A number of a Map: as written, or of an expression or path in its place. Raises StateError."""

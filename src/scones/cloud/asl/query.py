@@ -5,8 +5,9 @@ from typing import Any
 
 from .environment import Environment
 from .failures import StateError
-from .jsonata import UNDEFINED, Function, QueryError, evaluate_query, parse_query
+from .jsonata import UNDEFINED, Function, QueryError, evaluate_query, parse_query, stray_references
 from .jsontext import dumps
+from .queryerrors import QuerySyntaxError
 
 __all__ = ["Payload", "Query", "QueryEvaluationError", "compile_payload", "is_query"]
 
@@ -16,10 +17,10 @@ class QueryEvaluationError(StateError):
 
     wrapped = True
 
-    def __init__(self, query: "Query", problem: str) -> None:
-        where = f"The JSONata expression '{query.text}' specified for the field '{query.place}'"
-        super().__init__("States.QueryEvaluationError", f"{where} {problem}")
-        self.location = query.place
+    def __init__(self, location: str, message: str) -> None:
+        super().__init__("States.QueryEvaluationError", message)
+        self.location = location
+        """The field, below the state."""
 
 
 def is_query(value: Any) -> bool:
@@ -34,6 +35,10 @@ class Query:
     place: str
     parsed: Any
 
+    def failure(self, problem: str) -> QueryEvaluationError:
+        told = f"The JSONata expression '{self.text}' specified for the field '{self.place}' {problem}"
+        return QueryEvaluationError(self.place, told)
+
     def evaluate(self, environment: Environment) -> Any:
         """Raises QueryEvaluationError."""
         variables = {**environment.variables, "states": environment.states()}
@@ -42,20 +47,21 @@ class Query:
                 self.parsed, variables, environment.now_ms, environment.draw, environment.worked
             )
         except QueryError as problem:
-            raise QueryEvaluationError(self, f"threw an error during evaluation. {problem}") from None
+            raise self.failure(f"threw an error during evaluation{problem.ending}") from None
         if value is UNDEFINED:
-            raise QueryEvaluationError(self, "returned nothing (undefined).")
+            raise self.failure("returned nothing (undefined).")
         if _has_function(value):
-            raise QueryEvaluationError(self, "returned an unsupported result type.")
+            raise self.failure("returned an unsupported result type.")
         return value
 
     def expect(self, kind: str, environment: Environment) -> Any:
-        """The value, of JSON's type `kind`. Raises QueryEvaluationError."""
+        """The value, of JSON's type `kind`, or a number that is an `integer`. Raises QueryEvaluationError."""
         value = self.evaluate(environment)
         found = _kind(value)
-        if found != kind:
-            shown = f"Expected '{kind}', but was '{found}' for value: {dumps(value)}"
-            raise QueryEvaluationError(self, f"returned an unexpected result type. {shown}")
+        wanted = "number" if kind == "integer" and found != "number" else kind
+        if wanted not in (found, "integer") or (wanted == "integer" and not isinstance(value, int)):
+            shown = f"Expected '{wanted}', but was '{found}' for value: {dumps(value)}"
+            raise self.failure(f"returned an unexpected result type. {shown}")
         return value
 
 
@@ -95,16 +101,26 @@ def _evaluate(node: Any, environment: Environment) -> Any:
 
 
 def compile_payload(value: Any, place: str) -> Payload:
-    """Raises ValueError for a text between `{%` and `%}` that is no JSONata."""
-    return Payload(_compile(value, place))
+    """Raises QuerySyntaxError for a text between `{%` and `%}` that is no JSONata."""
+    return Payload(_compile(value, place, ""))
 
 
-def _compile(value: Any, place: str) -> Any:
+def _compile(value: Any, root: str, below: str) -> Any:
     if is_query(value):
-        text = value[2:-2].strip()
-        return Query(text, place, parse_query(text))
+        return _compile_query(value[2:-2].strip(), root, below)
     if isinstance(value, dict):
-        return {key: _compile(item, f"{place}/{key}") for key, item in value.items()}
+        return {key: _compile(item, root, f"{below}/{key}") for key, item in value.items()}
     if isinstance(value, list):
-        return [_compile(item, f"{place}[{n}]") for n, item in enumerate(value)]
+        return [_compile(item, root, f"{below}[{n}]") for n, item in enumerate(value)]
     return value
+
+
+def _compile_query(text: str, root: str, below: str) -> Query:
+    try:
+        parsed = parse_query(text)
+    except QuerySyntaxError as problem:
+        raise QuerySyntaxError(problem.code, str(problem), below) from None
+    for name in stray_references(parsed):
+        told = f"Reference to '{name}' at the top level is not supported."
+        raise QuerySyntaxError("UNSUPPORTED_JSONATA_EXPRESSION", told, below)
+    return Query(text, f"{root}{below}", parsed)

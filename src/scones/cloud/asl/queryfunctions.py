@@ -1,17 +1,20 @@
 """The functions that Step Functions adds to JSONata. What they draw, a replay draws again."""
 
 import hashlib
+import math
 import random
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 from .jsontext import loads
+from .queryerrors import MEMORY, QueryError
 
-__all__ = ["FunctionError", "functions"]
+__all__ = ["LONGEST_ARRAY", "FunctionError", "functions", "no_match"]
 
 _ALGORITHMS = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512"}
-_LARGEST_RANGE = 1000
+LONGEST_ARRAY = 873_782
+"""The longest on the way that AWS was seen to allow."""
 
 
 class FunctionError(Exception):
@@ -33,9 +36,19 @@ def functions(draw: Callable[[], int], charge: Callable[[int], None]) -> dict[st
         random.Random(draw()).shuffle(shuffled)
         return shuffled
 
+    def number_range(first: Any = None, last: Any = None, step: Any = None) -> list[int]:
+        start, end, by = (_whole("range", n, v) for n, v in enumerate((first, last, step), 1))
+        if by == 0:
+            raise no_match("range", 3)
+        count = max((end - start) // by + 1, 0)
+        if count > LONGEST_ARRAY:
+            raise QueryError("", MEMORY)
+        charge(count // 10)
+        return [start + n * by for n in range(count)]
+
     return {
         "partition": _partition,
-        "range": _range,
+        "range": number_range,
         "hash": _hash,
         "random": lambda seed=None: _random(draw, seed),
         "uuid": lambda: str(uuid.UUID(int=draw(), version=4)),
@@ -44,13 +57,16 @@ def functions(draw: Callable[[], int], charge: Callable[[int], None]) -> dict[st
     }
 
 
-def _argument(name: str, position: int) -> FunctionError:
-    return FunctionError("T0410", f"Argument {position} of function {name} does not match function signature")
+def no_match(name: str, position: int) -> FunctionError:
+    """The failure of a function that does not take the argument at a position, counted from 1."""
+    told = f'Argument {position} of function "{name}" does not match function signature'
+    return FunctionError("T0410", told)
 
 
 def _whole(name: str, position: int, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-        raise _argument(name, position)
+    """A fraction is cut off, as measured on AWS."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise no_match(name, position)
     return int(value)
 
 
@@ -58,44 +74,43 @@ def _partition(items: Any = None, size: Any = None) -> Any:
     if items is None:
         return None
     if not isinstance(items, list):
-        raise _argument("partition", 1)
+        raise no_match("partition", 1)
     length = _whole("partition", 2, size)
     if length < 1:
-        raise _argument("partition", 2)
+        raise no_match("partition", 2)
     return [items[start : start + length] for start in range(0, len(items), length)]
-
-
-def _range(first: Any = None, last: Any = None, step: Any = None) -> list[int]:
-    start, end, by = (_whole("range", n, v) for n, v in enumerate((first, last, step), 1))
-    if by == 0:
-        raise _argument("range", 3)
-    values = range(start, end + (1 if by > 0 else -1), by)
-    if len(values) > _LARGEST_RANGE:
-        raise FunctionError("D2014", f"The range has more than {_LARGEST_RANGE} items")
-    return list(values)
 
 
 def _hash(text: Any = None, algorithm: Any = None) -> Any:
     if text is None:
         return None
     if not isinstance(text, str):
-        raise _argument("hash", 1)
+        raise no_match("hash", 1)
     if algorithm not in _ALGORITHMS:
-        raise _argument("hash", 2)
+        raise no_match("hash", 2)
     return hashlib.new(_ALGORITHMS[algorithm], text.encode()).hexdigest()
 
 
 def _random(draw: Callable[[], int], seed: Any) -> float:
     if seed is None:
         return (draw() >> 75) / 2**53
-    if isinstance(seed, bool) or not isinstance(seed, int | float):
-        raise _argument("random", 1)
-    return random.Random(seed).random()
+    return java_random(_whole("random", 1, seed))
+
+
+def java_random(seed: int) -> float:
+    """The first double of a java.util.Random, as AWS gives it."""
+    multiplier, mask = 0x5DEECE66D, 2**48 - 1
+    state = (seed ^ multiplier) & mask
+    parts = []
+    for bits in (26, 27):
+        state = (state * multiplier + 0xB) & mask
+        parts.append(state >> (48 - bits))
+    return float((parts[0] << 27) + parts[1]) / 2**53
 
 
 def _parse(text: Any = None) -> Any:
     if not isinstance(text, str):
-        raise _argument("parse", 1)
+        raise no_match("parse", 1)
     try:
         return loads(text)
     except ValueError as problem:

@@ -9,12 +9,14 @@ from typing import Any
 from .failures import Diagnostic
 from .paths import Path, compile_path
 from .query import Payload, Query, compile_payload, is_query
+from .queryerrors import QuerySyntaxError
 from .template import Expression, Template, TemplateError, compile_expression, compile_template
 
 __all__ = ["ROOT", "SCHEMA", "Reader"]
 
 ROOT = compile_path("$")
 SCHEMA = "SCHEMA_VALIDATION_FAILED"
+_NO_REFERENCE = "Value is not a Reference Path"
 _NO_EXPRESSION = "The value for the field '{}' must be a valid JSONPath or a valid intrinsic function call"
 
 
@@ -78,7 +80,7 @@ class Reader:
     def at_most_one(self, *names: str) -> None:
         present = [name for name in names if name in self.fields]
         if len(present) > 1:
-            self.wrong(f"Only one of the fields [{', '.join(present)}] may be given")
+            self.wrong(f"There should only be one of the following fields: [{', '.join(present)}]")
 
     def text(self, field: str) -> str | None:
         value = self.fields.get(field)
@@ -98,9 +100,9 @@ class Reader:
         if not isinstance(value, int) or isinstance(value, bool):
             self.wrong("Expected value of type Integer", field)
         elif value < fewest:
-            self.wrong(f"Value is less than {fewest}", field)
+            self.wrong(f"Minimum value is {fewest}", field)
         elif value > most:
-            self.wrong(f"Value is greater than {most}", field)
+            self.wrong(f"Maximum value is {most}", field)
         else:
             return value
         return None
@@ -122,7 +124,7 @@ class Reader:
                 raise ValueError
             return compile_path(value)
         except ValueError:
-            self.wrong("Value is not a valid JSONPath", field)
+            self.wrong("Value must be a valid JSONPath.", field)
             return None
 
     def path_or_null(self, field: str) -> Path | None:
@@ -136,8 +138,16 @@ class Reader:
         if self.fields.get(field, "") is None:
             return None
         path = self.path(field) if field in self.fields else ROOT
-        if path and (path.source != "input" or path.steps is None):
-            self.wrong("Value is not a valid Reference Path", field)
+        if path and (path.source != "input" or not path.single):
+            self.wrong(_NO_REFERENCE, field)
+            return None
+        return path
+
+    def number_path(self, field: str) -> Path | None:
+        """The path of a number of a Map: to one place in the input, or to a variable."""
+        path = self.path(field)
+        if path and (path.source == "context" or not path.single):
+            self.wrong(_NO_REFERENCE, field)
             return None
         return path
 
@@ -167,8 +177,8 @@ class Reader:
             return None
         try:
             return compile_payload(self.fields[field], f"{self._local}{field}")
-        except ValueError as problem:
-            self.wrong(f"The JSONata expression is not valid: {problem}", field)
+        except QuerySyntaxError as problem:
+            self.wrong(str(problem), f"{field}{problem.place}", problem.code)
             return None
 
     def template(self, field: str) -> Template | None:

@@ -53,6 +53,7 @@ __all__ = [
 ]
 
 _LONGEST_WAIT_S = 2**31
+_NO_WAY_OUT = "Failed to transition out of the state. The state does not point to a next state."
 _TRUNCATED = {"truncated": False}
 
 
@@ -441,9 +442,7 @@ def _choice(machine: "Machine", visit: Visit) -> None:
     rule = next((rule for rule in state.rules if rule.condition(view)), None)
     target = rule.next if rule else state.default
     if target is None:
-        failure = DataError("No choice rule matched, and the state has no Default.")
-        failure.error = "States.NoChoiceMatched"
-        raise failure
+        raise DataError(_NO_WAY_OUT)
     if state.jsonata:
         _leave(machine, visit, rule or state, target, {}, visit.input)
         return

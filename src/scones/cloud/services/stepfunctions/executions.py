@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from scones.cloud.asl.definition import processor_text
-from scones.cloud.asl.jackson import complaint
 from scones.cloud.asl.journal import Event
-from scones.cloud.asl.jsontext import LIMIT_BYTES, loads
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Clock, Context, Ids, Wire
 
+from .inputs import check_input
 from .machines import check_active, find_machine, machine_fields, no_machine
 from .map_results import child_machine_arn
 from .map_run_api import find_map_run
@@ -82,7 +81,7 @@ class Executions:
     def _asked(self, request: Wire) -> tuple[str, str]:
         """The input's text and the execution's name, both checked."""
         text = request.get("input", "{}")
-        _check_input(text)
+        check_input(text)
         name = request.get("name") or self._ids.uuid()
         check_name(name)
         return text, name
@@ -325,24 +324,3 @@ def _shown(event: Event, with_data: bool) -> Wire:
             if isinstance(value, dict):
                 shown[key] = {name: item for name, item in value.items() if name not in _DATA}
     return shown
-
-
-# The input's text -----------------------------------------------------------------------------------
-
-
-def _check_input(text: str) -> None:
-    if len(text.encode()) > LIMIT_BYTES:
-        raise ServiceError(
-            "InvalidExecutionInput", "Invalid State Machine Execution Input: 'Input exceeds 262144 bytes'"
-        )
-    if not text.strip():
-        raise _invalid_input("Invalid execution input.")
-    try:
-        loads(text)
-    except ValueError:
-        known = complaint(text)
-        raise _invalid_input(known[0] if known else "Invalid execution input.") from None
-
-
-def _invalid_input(reason: str) -> ServiceError:
-    return ServiceError("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{reason}'")

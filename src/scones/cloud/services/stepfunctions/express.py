@@ -1,5 +1,9 @@
-"""What the type of a state machine forbids its definition: EXPRESS never waits for an outside answer."""
+"""What a state machine's definition may not say although it is of the language.
 
+EXPRESS never waits for an outside answer, and no API is asked for what it does not have.
+"""
+
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,16 +11,25 @@ from scones.cloud.asl.definition import compile_definition
 from scones.cloud.asl.failures import DefinitionError, Diagnostic
 from scones.cloud.asl.jsontext import loads
 from scones.cloud.asl.reader import SCHEMA
+from scones.cloud.asl.resources import unrecognized
+
+from .sdk import has_operation
 
 __all__ = ["definition_problems"]
 
+_SDK = re.compile(r"arn:aws[a-z-]*:states:::aws-sdk:(?P<service>[a-z0-9-]+):(?P<action>\w+)(\.\w+)?")
 _PREFIX = "Express state machine does not support"
 
 
 def definition_problems(definition: str, type_: str) -> list[Diagnostic]:
-    """Why a machine of this type cannot have this definition; empty where it can."""
+    """Why a machine of this type cannot have this definition; empty where it can.
+
+    What a task would hand to a resource that it may not have is not looked at.
+    """
     forbidden = list(_forbidden(definition, type_))
     places = {diagnostic.location for diagnostic in forbidden}
+    tasks = [str(place).removesuffix("/Resource") for place in places]
+    places |= {f"{task}/{field}" for task in tasks for field in ("Parameters", "Arguments")}
     try:
         compile_definition(definition)
     except DefinitionError as problem:
@@ -30,13 +43,12 @@ def _forbidden(definition: str, type_: str) -> Iterator[Diagnostic]:
     except ValueError:
         return
     for place, state, express in _states(value, "", express=type_ == "EXPRESS"):
-        if not express:
-            continue
         resource = state.get("Resource")
-        reason = _refused(resource) if isinstance(resource, str) else None
-        if reason and state.get("Type") == "Task":
-            yield Diagnostic(SCHEMA, reason, f"{place}/Resource")
-        if state.get("Type") == "Map" and "DISTRIBUTED" in _mode(state):
+        if state.get("Type") == "Task" and isinstance(resource, str):
+            reason = (_refused(resource) if express else None) or _unknown(resource)
+            if reason:
+                yield Diagnostic(SCHEMA, reason, f"{place}/Resource")
+        if express and state.get("Type") == "Map" and "DISTRIBUTED" in _mode(state):
             yield Diagnostic(SCHEMA, f"{_PREFIX} a Map state of Mode 'DISTRIBUTED'", place)
 
 
@@ -56,6 +68,12 @@ def _refused(resource: str) -> str | None:
     if ":activity:" in resource:
         return f"{_PREFIX} Activity ARN"
     return None
+
+
+def _unknown(resource: str) -> str | None:
+    match = _SDK.fullmatch(resource)
+    known = match is None or has_operation(match["service"], match["action"])
+    return None if known else unrecognized(resource)
 
 
 def _states(block: Any, place: str, *, express: bool) -> Iterator[tuple[str, dict[str, Any], bool]]:

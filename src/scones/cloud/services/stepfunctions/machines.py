@@ -239,12 +239,21 @@ def _check_options(request: Wire) -> None:
     logging = request.get("loggingConfiguration", {})
     destinations = logging.get("destinations", [])
     if (logging.get("level", "OFF") != "OFF" or destinations) and len(destinations) != 1:
-        message = "Invalid Logging Configuration: Must specify exactly one Log Destination."
-        raise ServiceError("InvalidLoggingConfiguration", message)
+        raise _bad_logging("Must specify exactly one Log Destination.")
+    if not all(_group_arn(destination).endswith(":*") for destination in destinations):
+        raise _bad_logging("Log Group ARN must be provided with '*' qualifier.")
     encryption = request.get("encryptionConfiguration", {})
     if encryption.get("type") == "CUSTOMER_MANAGED_KMS_KEY" and not encryption.get("kmsKeyId"):
         message = "Invalid Encryption Configuration: a customer managed key needs a kmsKeyId"
         raise ServiceError("InvalidEncryptionConfiguration", message)
+
+
+def _group_arn(destination: Wire) -> str:
+    return str(destination.get("cloudWatchLogsLogGroup", {}).get("logGroupArn", ""))
+
+
+def _bad_logging(reason: str) -> ServiceError:
+    return ServiceError("InvalidLoggingConfiguration", f"Invalid Logging Configuration: {reason}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from scones.cloud.ports import FileBody, Wire
 
 from .times import moment
 
-__all__ = ["sdk_answer", "sdk_failure", "sdk_request"]
+__all__ = ["has_operation", "sdk_answer", "sdk_failure", "sdk_request"]
 
 _SERVICES = {
     "cloudwatchlogs": ("logs", "CloudWatchLogs"),
@@ -55,6 +55,12 @@ def _operation(invoke: Invoke) -> OperationModel:
     if name not in model.operation_names:
         raise ServiceError("NotImplemented", f"The service {service} has no operation '{name}'.", status=501)
     return model.operation_model(name)
+
+
+def has_operation(service: str, action: str) -> bool:
+    """Whether AWS has it, for all that is known here. service: as in a Resource."""
+    name, _ = _SERVICES.get(service, ("", ""))
+    return not name or f"{action[:1].upper()}{action[1:]}" in _model(name).operation_names
 
 
 def sdk_request(invoke: Invoke) -> tuple[str, str, Wire]:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from scones.cloud.asl.definition import compile_definition
+from scones.cloud.asl.definition import compile_definition, read_definition
 from scones.cloud.asl.failures import DefinitionError, StateError
-from scones.cloud.asl.journal import Command, Failed, Fired, Invoke, SetTimer, Started, Stimulus, Succeeded
+from scones.cloud.asl.journal import Failed, Fired, Invoke, SetTimer, Started, Stimulus, Succeeded
 from scones.cloud.asl.jsontext import Json, dumps, loads
 from scones.cloud.asl.machine import Execution
 from scones.cloud.asl.probe import UNNAMED, Probe, Tolerance
@@ -22,6 +22,7 @@ from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Call, Clock, Context, Ids, Wire
 
 from . import integrations
+from .inputs import check_input
 from .mock_results import mock_fault
 from .times import milliseconds
 
@@ -31,6 +32,10 @@ _LONGEST_MS = 300_000
 """AWS lets a state be tested for five minutes."""
 _MOCKABLE = ("Task", "Map", "Parallel")
 _INVOKE = "arn:aws:states:::lambda:invoke"
+_NO_FANS = (
+    "TestState API does not support Map or Parallel states."
+    " Supported state types include: [Task, Wait, Pass, Succeed, Fail, Choice]"
+)
 _NOBODY = "arn:aws:lambda:us-east-1:000000000000:function:mocked"
 """Stands in for an integration whose answer is mocked: it need not be one that is here."""
 _ASKED = re.compile(r"arn:aws[a-z-]*:(states|lambda):.+")
@@ -108,7 +113,7 @@ class TestState:
             elif invoke := next((c for c in turn.commands if isinstance(c, Invoke)), None):
                 stimuli = [await self._answer(probe, invoke, mock, deadline)]
             elif not probe.busy:
-                stimuli = [await self._timer(probe.pending(), deadline)]
+                stimuli = await self._timer(probe, deadline)
 
     async def _answer(self, probe: Probe, invoke: Invoke, mock: Wire | None, deadline: int) -> Stimulus:
         if mock is not None:
@@ -133,16 +138,17 @@ class TestState:
         except ServiceError as problem:
             return integrations.failure(invoke, problem, envelope)
 
-    async def _timer(self, pending: list[Command], deadline: int) -> Stimulus:
-        """The next timer, when its instant has come. Raises ServiceError for a wait beyond the limit."""
-        timers = [command for command in pending if isinstance(command, SetTimer)]
+    async def _timer(self, probe: Probe, deadline: int) -> list[Stimulus]:
+        """The next timer, when its instant has come; of one beyond the limit nobody waits for the end."""
+        timers = [command for command in probe.pending() if isinstance(command, SetTimer)]
         if not timers:
             raise ServiceError("ValidationException", "The state waits for what TestState does not run")
         timer = min(timers, key=lambda timer: timer.due_ms)
         if timer.due_ms > deadline:
-            raise ServiceError("ValidationException", "A tested state may not run longer than five minutes")
+            probe.time_out()
+            return []
         await asyncio.sleep(max(timer.due_ms - milliseconds(self._clock.now()), 0) / 1000)
-        return Fired(timer.timer)
+        return [Fired(timer.timer)]
 
 
 # The request --------------------------------------------------------------------------------------
@@ -151,13 +157,10 @@ class TestState:
 def _state(request: Wire) -> tuple[str, Wire, str]:
     """(name, the state as written, its query language)."""
     try:
-        definition = loads(request["definition"])
-    except ValueError as problem:
-        message = f"Invalid State Machine Definition: 'INVALID_JSON_DESCRIPTION: {problem}'"
+        definition = read_definition(request["definition"])
+    except DefinitionError as problem:
+        message = f"Invalid State Machine Definition: '{problem}'"
         raise ServiceError("InvalidDefinition", message) from None
-    if not isinstance(definition, dict):
-        message = "Invalid State Machine Definition: 'Definition must be a valid JSON object'"
-        raise ServiceError("InvalidDefinition", message)
     language: str = definition.get("QueryLanguage", "JSONPath")
     name: str | None = request.get("stateName")
     if name is None:
@@ -187,16 +190,12 @@ def _find(block: Any, name: str) -> Wire | None:
 
 
 def _check(request: Wire, state: Wire) -> None:
-    """Raises ValidationException, InvalidExecutionInput for what cannot be tested."""
-    try:
-        loads(request.get("input") or "{}")
-    except ValueError as problem:
-        message = f"Invalid State Machine Execution Input: '{problem}'"
-        raise ServiceError("InvalidExecutionInput", message) from None
+    """Raises ValidationException, InvalidDefinition, InvalidExecutionInput for what cannot be tested."""
+    check_input(request.get("input") or "{}")
     kind, mock = state.get("Type"), request.get("mock")
     if mock is None:
         if kind in ("Map", "Parallel"):
-            _refuse(f"State type '{kind}' is not supported when a mock is not specified")
+            raise ServiceError("InvalidDefinition", _NO_FANS)
         if kind == "Task" and _CALLED_BACK.fullmatch(str(state.get("Resource"))):
             _refuse(
                 f"Resource '{state['Resource']}' is not supported when a mock is not specified:"
