@@ -24,6 +24,7 @@ DOCUMENT = {
         ('$["a"].c', None),
         ("$.a.b[-1]", 30),
         ("$.dash-ed", 1),
+        ("$.a.['b'].[0]", 10),
         ("$['k with \"quotes\"']", 2),
         (r"$['it\'s']", 3),
     ],
@@ -44,6 +45,14 @@ def test_a_definite_path_gives_the_value_itself(path: str, value: Any) -> None:
         ("$..n", ["x", "y"]),
         ("$.no.such[1:5].thing", []),
         ("$.dash-ed[*]", []),
+        ("$..missing", []),
+        ("$.a.b.[*]", [10, 20, 30]),
+        ("$.users.[0,5]['n']", ["x"]),
+        ("$['a', 'users'][0].n", ["x"]),
+        ("$.a.b[-2:]", [20, 30]),
+        ("$.a.b[:1]", [10]),
+        ("$..b[0]", [10]),
+        ("$.users[0][*]", [0, "x"]),
     ],
 )
 def test_an_indefinite_path_always_gives_a_list(path: str, values: list[Any]) -> None:
@@ -67,7 +76,6 @@ def test_several_names_at_the_end_make_one_object(path: str, value: Any) -> None
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("$['a', 'b'].v", "Multi properties can only be used as path leafs: $['a', 'b']"),
         (
             "$.users['a','b']",
             "Expected to find an object with property ['a', 'b'] in path $['users'] but found another type.",
@@ -87,6 +95,90 @@ def test_a_path_that_leads_nowhere_says_why(path: str, reason: str) -> None:
     with pytest.raises(PathError) as problem:
         compile_path(path).find(DOCUMENT)
     assert str(problem.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("condition", "titles"),
+    [
+        ("@.price < 10", "ac"),
+        ("@.price == 8.95", "a"),
+        ("@.price == '8.95'", "a"),
+        ("'8.95' == @.price", "a"),
+        ("@.price === '8.95'", ""),
+        ("@.kind != 'fiction'", "a"),
+        ("@.isbn", "cd"),
+        ("!@.isbn", "ab"),
+        ("!(@.isbn)", "ab"),
+        ("@.isbn == null", "d"),
+        ("@.missing == null", ""),
+        ("@.missing != 1", "abcd"),
+        ("@.new == true", "b"),
+        ("@.new == 'true'", ""),
+        ("@.price > $.limit", "bd"),
+        ("@.price >= 8.95 && @.price <= 12", "ac"),
+        ("@.price < 9 || @.title == 'd'", "acd"),
+        ("(@.price < 9 || @.title == 'd') && @.isbn", "cd"),
+        ("@['price'] > 20", "d"),
+        ("@.tags[0] == 'x'", "a"),
+        ("@.tags[*]", "ac"),
+        ("@.kind in ['fiction', 'drama']", "bcd"),
+        ('@.kind nin ["fiction"]', "a"),
+        ("@.kind =~ /FIC.*/i", "bcd"),
+        ("@.kind =~ /fic/", ""),
+        ("@.tags size 2", "a"),
+        ("@.tags empty true", "c"),
+        ("@.tags contains 'y'", "a"),
+        ("@.kind contains 'act'", "a"),
+        ("@.tags subsetof ['x', 'y', 'z']", "ac"),
+        ("@.tags anyof ['y', 'q']", "a"),
+        ("@.tags all ['x', 'y']", "a"),
+        ("@.title > 'b'", "cd"),
+        ("@.title > 5", ""),
+    ],
+)
+def test_filters_are_those_of_jayway_s_library(condition: str, titles: str) -> None:
+    """What a text, a number, null and nothing are to each other was asked of that library itself."""
+    books = [
+        {"title": "a", "kind": "fact", "price": 8.95, "tags": ["x", "y"]},
+        {"title": "b", "kind": "fiction", "price": 12.99, "new": True},
+        {"title": "c", "kind": "fiction", "price": 8.99, "isbn": "1", "tags": []},
+        {"title": "d", "kind": "fiction", "price": 22.99, "isbn": None, "new": False},
+    ]
+    found = compile_path(f"$.books[?({condition})].title").find({"books": books, "limit": 10})
+    assert found == list(titles)
+
+
+def test_a_filter_asks_an_object_itself_and_a_list_s_items() -> None:
+    assert compile_path("$.a[?(@.c == null)]").find(DOCUMENT) == [DOCUMENT["a"]]
+    assert compile_path("$.a.b[?(@ > 10)]").find(DOCUMENT) == [20, 30]
+    assert compile_path("$..[?(@.n)].n").find(DOCUMENT) == ["x", "y"]
+
+
+@pytest.mark.parametrize("path", ["$..*..*..*", "$..[?(@..x)]..x"])
+def test_a_path_that_looks_without_end_is_given_up(path: str) -> None:
+    deep: Any = 1
+    for _ in range(10):
+        deep = [deep, {"x": deep}, deep]
+    with pytest.raises(PathError, match="steps to find them"):
+        compile_path(path).find(deep)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$.a[?(@.b ==)]",
+        "$.a[?(@.b == 'x)]",
+        "$.a[?(5)]",
+        "$.a[?(@.b =~ /(/)]",
+        "$.a[?(@.b in [1)]",
+        "$.a[:]",
+        "$.a[x]",
+        "$.a[?(" + "(" * 5000,
+    ],
+)
+def test_what_is_no_filter_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a path"):
+        compile_path(text)
 
 
 @pytest.mark.parametrize("text", ["", "a.b", "$.", "$..", "$.a b", "$.a[", "$[", "$.a..", "$.a[?(]", " $.a"])

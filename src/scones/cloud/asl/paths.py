@@ -2,41 +2,26 @@
 
 A definite path gives the value itself or PathError; an indefinite one (wildcard, slice, filter,
 descent, several indices) always gives a list, empty where nothing matches. Several names at the end,
-`['a', 'b']`, make one object of those that are there. Definite paths, nearly all there are, run here;
-the rest goes to python-jsonpath. Compiled paths are cached.
+`['a', 'b']`, make one object of those that are there. Compiled paths are cached.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from typing import Any, Literal
 
-import jsonpath
-
+from .filters import read_filter
+from .jayway import Indices, Names, Step, Walk, WalkError, read_steps
 from .jsontext import dumps
 
 __all__ = ["Path", "PathError", "compile_path", "insert"]
 
-Step = str | int
 Source = Literal["input", "context", "variable"]
 
 _VARIABLE = re.compile(r"\$([A-Za-z_À-￿][\w]*)")
-_STEP = re.compile(
-    r"""\.([^\s.\[\]()*'",?]+)"""
-    r"""|\[\s*'((?:[^'\\]|\\.)*)'\s*\]"""
-    r"""|\[\s*"((?:[^"\\]|\\.)*)"\s*\]"""
-    r"""|\[\s*(-?\d+)\s*\]"""
-)
-_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
-_NAME = re.compile(_QUOTED)
-_NAMES = re.compile(rf"\[\s*(?:{_QUOTED})(?:\s*,\s*(?:{_QUOTED}))+\s*\]")
-_LAST_NAMES = re.compile(f"{_NAMES.pattern}$")
-_ESCAPE = re.compile(r"\\(.)")
 _FUNCTION = re.compile(r"\.\w+\(\s*[^)]*\)\s*$")
-_ENVIRONMENT = jsonpath.JSONPathEnvironment()
 _RESULT_LIMIT = 100_000
-"""More results than fit into any output; a path like `$..*..*` must not hold the loop for ever."""
+"""More results than fit into any output."""
 
 
 class PathError(Exception):
@@ -50,11 +35,11 @@ class Path:
     text: str
     source: Source
     variable: str
-    steps: tuple[Step, ...] | None
-    query: Any
-    """The library's compiled query of an indefinite path; None where there is none to ask."""
+    steps: tuple[str | int, ...] | None
+    query: tuple[Step, ...] = ()
+    """The steps of an indefinite path."""
     names: tuple[str, ...] = ()
-    """The properties that are kept of what the rest of the path finds."""
+    """The properties that a definite path keeps of the object it leads to."""
     fault: str = ""
     """Why nothing is ever found, where that is known of the path alone."""
 
@@ -72,8 +57,7 @@ class Path:
         if self.fault:
             raise PathError(self.fault)
         if self.steps is None:
-            found = self._query(root)
-            return [self._kept(item) for item in found if isinstance(item, dict)] if self.names else found
+            return self._several(root)
         value = self._walk(self.steps, root)
         if not self.names:
             return value
@@ -82,21 +66,22 @@ class Path:
                 f"Expected to find an object with property {_listed(self.names)} in path"
                 f" {_bracketed(self.steps)} but found another type."
             )
-        return self._kept(value)
-
-    def _kept(self, value: dict[str, Any]) -> dict[str, Any]:
         return {name: value[name] for name in self.names if name in value}
 
-    def _query(self, root: Any) -> list[Any]:
+    def _several(self, root: Any) -> list[Any]:
+        found = []
         try:
-            found = list(islice((match.obj for match in self.query.finditer(root)), _RESULT_LIMIT + 1))
-        except jsonpath.JSONPathError as problem:
-            raise PathError(str(problem)) from None
-        if len(found) > _RESULT_LIMIT:
-            raise PathError(f"More than {_RESULT_LIMIT} results for path: {self.text}")
+            for value in Walk(root).find(self.query, root):
+                found.append(value)
+                if len(found) > _RESULT_LIMIT:
+                    raise WalkError
+        except WalkError:
+            raise PathError(
+                f"More than {_RESULT_LIMIT} results, or steps to find them: {self.text}"
+            ) from None
         return found
 
-    def _walk(self, steps: tuple[Step, ...], root: Any) -> Any:
+    def _walk(self, steps: tuple[str | int, ...], root: Any) -> Any:
         value = root
         for depth, step in enumerate(steps):
             if isinstance(step, str):
@@ -125,7 +110,7 @@ class Path:
         return f"Expected to find an object with property ['{step}'] in path {parent} but found another type."
 
 
-def _bracketed(steps: tuple[Step, ...]) -> str:
+def _bracketed(steps: tuple[str | int, ...]) -> str:
     return "$" + "".join(f"[{s}]" if isinstance(s, int) else f"['{s}']" for s in steps)
 
 
@@ -137,37 +122,30 @@ def _listed(names: tuple[str, ...]) -> str:
 def compile_path(text: str) -> Path:
     """Raises ValueError where `text` is no path."""
     source, variable, rest = _split(text)
-    steps: list[Step] = []
-    position = 0
-    while match := _STEP.match(rest, position):
-        name, single, double, index = match.groups()
-        if index is not None:
-            steps.append(int(index))
-        else:
-            steps.append(name if name is not None else _ESCAPE.sub(r"\1", single or double or ""))
-        position = match.end()
-    path = Path(text, source, variable, tuple(steps), None)
-    if position == len(rest):
-        return path
     if _FUNCTION.search(rest):  # path functions are not evaluated
-        return replace(path, steps=None, fault=f"No results for path: {text}")
-    rest = rest[position:]
-    query = _compile_query(tuple(steps), rest, text)
-    if several := _NAMES.match(rest):
-        names = _names(several)
-        if several.end() == len(rest):
-            return replace(path, names=names)
-        place = f"{_bracketed(tuple(steps))}{_listed(names)}"
-        fault = f"Multi properties can only be used as path leafs: {place}"
-        return replace(path, steps=None, fault=fault)
-    if (several := _LAST_NAMES.search(rest)) and not rest[: several.start()].endswith(".."):
-        query = _compile_query(tuple(steps), rest[: several.start()], text)
-        return replace(path, steps=None, query=query, names=_names(several))
-    return replace(path, steps=None, query=query)
+        return Path(text, source, variable, None, fault=f"No results for path: {text}")
+    try:
+        steps, end = read_steps(rest, 0, read_filter, free=True)
+        if end < len(rest):
+            raise ValueError(f"a step was expected at {end}")
+    except (ValueError, RecursionError) as problem:
+        raise ValueError(f"{text!r} is not a path: {problem}") from None
+    return _known(text, source, variable, steps)
 
 
-def _names(several: re.Match[str]) -> tuple[str, ...]:
-    return tuple(_ESCAPE.sub(r"\1", name[1:-1]) for name in _NAME.findall(several[0]))
+def _known(text: str, source: Source, variable: str, steps: tuple[Step, ...]) -> Path:
+    """The path, as a definite one where it is."""
+    walked: list[str | int] = []
+    for number, step in enumerate(steps, start=1):
+        if isinstance(step, Names) and len(step.names) == 1:
+            walked.append(step.names[0])
+        elif isinstance(step, Indices) and len(step.indices) == 1:
+            walked.append(step.indices[0])
+        elif isinstance(step, Names) and number == len(steps):
+            return Path(text, source, variable, tuple(walked), names=step.names)
+        else:
+            return Path(text, source, variable, None, query=steps)
+    return Path(text, source, variable, tuple(walked))
 
 
 def _split(text: str) -> tuple[Source, str, str]:
@@ -180,20 +158,6 @@ def _split(text: str) -> tuple[Source, str, str]:
     raise ValueError(f"{text!r} is not a path")
 
 
-def _compile_query(steps: tuple[Step, ...], rest: str, text: str) -> Any:
-    """Definite steps go over in brackets, because the library takes no dash in a dotted name."""
-    head = "".join(f"[{s}]" if isinstance(s, int) else f"[{_quoted(s)}]" for s in steps)
-    try:
-        return _ENVIRONMENT.compile(f"${head}{rest}")
-    except (jsonpath.JSONPathError, RecursionError) as problem:
-        raise ValueError(f"{text!r} is not a path: {problem}") from None
-
-
-def _quoted(name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
 def insert(root: Any, path: Path, value: Any) -> Any:
     """A copy of `root` with `value` at a reference path; only what lies on the way is copied.
 
@@ -203,7 +167,7 @@ def insert(root: Any, path: Path, value: Any) -> Any:
     return _insert(root, path.steps, value) if path.steps else value
 
 
-def _insert(node: Any, steps: tuple[Step, ...], value: Any) -> Any:
+def _insert(node: Any, steps: tuple[str | int, ...], value: Any) -> Any:
     step, rest = steps[0], steps[1:]
     if isinstance(step, str):
         if not isinstance(node, dict):

@@ -13,7 +13,7 @@ __all__ = ["read_resource", "unrecognized"]
 _FUNCTION = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[\w.-]+(:[\w$.-]+)?")
 _ACTIVITY = re.compile(r"arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:activity:.+")
 _INTEGRATION = re.compile(
-    r"arn:aws[a-z-]*:states:::(aws-sdk:)?([a-z0-9-]+):([A-Za-z]\w*)(\.sync(?::2)?|\.waitForTaskToken)?"
+    r"arn:aws[a-z-]*:states:(?:[a-z0-9-]+:\d{12}|:):(aws-sdk:)?([a-z0-9-]+):([A-Za-z]\w*)(\.sync(?::2)?|\.waitForTaskToken)?"
 )
 
 _PARAMETERS = {
