@@ -60,7 +60,7 @@ def environment() -> Environment:
         ("States.StringSplit('a.b-c', '.-')", ["a", "b", "c"]),
         ("States.MathRandom(5, 6)", 5),
         ("States.ArrayGetItem(States.StringSplit($.text, ','), 0)", "a"),
-        ("States.ArrayLength($.array[?(@ == 2)])", 2),
+        ("States.ArrayLength($.array[?(@ === 2)])", 2),
     ],
 )
 def test_a_call_gives(call: str, value: Any) -> None:
