@@ -111,6 +111,23 @@ def test_data_flows_through_a_pass_state(fields: dict[str, Any], output: Any) ->
 def test_a_result_path_through_something_else_fails_by_its_name() -> None:
     end, _ = finish({"A": {"Type": "Pass", "Result": 1, "ResultPath": "$.a.b", "End": True}}, '{"a": 1}')
     assert end.error == "States.ResultPathMatchFailure"
+    assert end.cause == 'Unable to apply ReferencePath $.a.b to input {"a":1}'
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"InputPath": "$.a"}, {"OutputPath": "$.a"}, {"Parameters": {"a.$": "$"}}, {"Assign": {"a.$": "$"}}],
+)
+def test_no_path_is_applied_to_null(fields: dict[str, Any]) -> None:
+    end, _ = finish({"A": {"Type": "Pass", "End": True} | fields}, "null")
+    assert end.error == "States.Runtime"
+    assert (end.cause or "").endswith("Unable to apply Path transformation to null or empty input.")
+
+
+def test_null_itself_goes_through() -> None:
+    states = {"A": {"Type": "Pass", "Parameters": {"a.$": "$$.Execution.Input", "b": 1}, "End": True}}
+    assert json.loads(finish(states, "null")[0].output or "") == {"a": None, "b": 1}
+    assert finish({"A": {"Type": "Pass", "InputPath": "$", "End": True}}, "null")[0].output == "null"
 
 
 def test_variables_are_assigned_together_and_seen_from_the_next_state_on() -> None:

@@ -28,7 +28,7 @@ from .query import Query, QueryEvaluationError
 from .retry import Catcher, matches
 from .scope import Scope, Visit
 from .stored import check_assign
-from .template import Expression, Template, evaluate
+from .template import Expression, Template, check_input, evaluate
 from .timestamps import iso
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _merged(visit: Visit, path: Path | None, result: Json) -> Json:
     except PathError:
         failure = StateError(
             "States.ResultPathMatchFailure",
-            f"Unable to apply Reference Path {path.text} to input {visit.input.text}",
+            f"Unable to apply ReferencePath {path.text} to input {dumps(visit.input.value)}",
         )
         raise failure from None
 
@@ -373,6 +373,7 @@ def _enclosing_item(scope: Scope) -> dict[str, Any] | None:
 
 
 def _resolve(machine: "Machine", visit: Visit, path: Path, root: Any) -> Any:
+    check_input(path, root)
     try:
         return environment(machine, visit, root).resolve(path)
     except PathError as problem:

@@ -9,7 +9,15 @@ from .intrinsics import Call, compile_call
 from .jsontext import dumps, java_order
 from .paths import Path, PathError, compile_path
 
-__all__ = ["Expression", "Template", "TemplateError", "compile_expression", "compile_template"]
+__all__ = [
+    "Expression",
+    "Template",
+    "TemplateError",
+    "check_input",
+    "compile_expression",
+    "compile_template",
+    "evaluate",
+]
 
 Expression = Path | Call
 Template = Any
@@ -53,10 +61,17 @@ class _List:
         return [item.evaluate(environment) for item in self.items]
 
 
+def check_input(path: Path, root: Any) -> None:
+    """Raises DataError where a path is to be applied to null: AWS never does."""
+    if root is None and path.source == "input":
+        raise DataError("Unable to apply Path transformation to null or empty input.")
+
+
 def evaluate(expression: Expression, environment: Environment, field: str) -> Any:
     """The value of a path or call that stands in `field`. Raises DataError, IntrinsicError."""
     try:
         if isinstance(expression, Path):
+            check_input(expression, environment.root)
             return environment.resolve(expression)
         return expression.evaluate(environment)
     except PathError:
