@@ -529,3 +529,36 @@ def test_after_kill_9_a_job_that_was_to_stop_is_stopped(tmp_path: Path) -> None:
         doomed.begin(COPY)
     with LocalAWS(tmp_path) as aws:
         assert Bench(aws).ended(first)["ProcessingJobStatus"] == "Stopped"
+
+
+def test_after_kill_9_a_task_waits_on_for_the_job_that_it_began(tmp_path: Path) -> None:
+    with dying(tmp_path, "sagemaker.processing.started") as cloud:
+        doomed = Bench(cloud)
+        request = doomed.request(COPY)
+        task = {"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createProcessingJob.sync"}
+        states = cloud.client("stepfunctions")
+        arn = start(states, create(states, single(task | {"Parameters": request})))
+    with LocalAWS(tmp_path) as aws:
+        execution = execution_ended(aws.client("stepfunctions"), arn)
+        assert execution["status"] == "SUCCEEDED"
+        assert json.loads(execution["output"])["ProcessingJobName"] == request["ProcessingJobName"]
+        bench = Bench(aws)
+        bench.bucket = doomed.bucket
+        assert set(bench.stored()) == {"a.txt", "b.txt", "c.txt"}
+        assert len(bench.sagemaker.list_processing_jobs()["ProcessingJobSummaries"]) == 1
+
+
+def test_an_image_of_one_s_own_is_a_folder_with_its_entrypoint(tmp_path: Path) -> None:
+    folder = tmp_path / "image"
+    folder.mkdir()
+    (folder / "__main__.py").write_text(
+        f"import sys\nopen('{OUT}/arguments', 'w').write(' '.join(sys.argv[1:]))\n"
+    )
+    image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/mine:3"
+    with LocalAWS(tmp_path / "state", algorithms={image: folder}) as aws:
+        bench = Bench(aws)
+        specification = {"ImageUri": image, "ContainerArguments": ["--wheels", "2"]}
+        described = bench.run("", AppSpecification=specification)
+        assert described["ProcessingJobStatus"] == "Completed"
+        assert bench.stored() == {"arguments": "--wheels 2"}
+        assert not any("stand in" in line for line in bench.lines(described["ProcessingJobName"]))
