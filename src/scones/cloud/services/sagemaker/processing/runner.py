@@ -53,14 +53,17 @@ class ProcessingRunner:
         await self._runner.close()
 
     async def _attempt(self, run: Run[ProcessingJob]) -> Wire:
-        """From an empty folder, or from outputs that are there, to S3.
+        """From an empty folder, or from the outputs of an attempt that had ended well, to S3.
 
         Raises JobFailedError and JobStoppedError.
         """
         job = run.job
-        folder = run.folder.parent / str(job.processed or job.attempt)
+        folder = run.folder.parent / str(job.processed)
+        processed = job.processed is not None and folder.is_dir()
+        if not processed:
+            folder = run.folder
         hosts = [Host(self._tools.call, job, name, folder) for name in job.hosts]
-        if not job.processed:
+        if not processed:
             await self._bring(hosts)
             self._tools.faults.reach("sagemaker.processing.brought")
             await self._work(run, hosts)
