@@ -1,5 +1,6 @@
 """Filters of JSONPath, `[?(@.price < 10 && @.isbn)]`, with the operators and the notion of equality that
-Jayway's library has: a number equals the text that shows it, and what is missing equals nothing.
+Jayway's library has: a number equals the text that shows it, and what is missing equals nothing. A text
+without quotes is one too, as the library took it up to its release 2.0 and as published machines rely on.
 """
 
 import re
@@ -21,7 +22,7 @@ _OPERATOR = re.compile(r"\s*(===|!==|==|!=|<=|>=|<|>|=~|[A-Za-z]+\b)\s*")
 _TEXT = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
 _ESCAPE = re.compile(r"\\(.)")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
-_WORD = re.compile(r"(true|false|null)\b")
+_WORD = re.compile(r"[^\s'\"()\[\]&|<>=!~,]+")
 _WORDS = {"true": True, "false": False, "null": None}
 _PATTERN = re.compile(r"/((?:[^/\\]|\\.)*)/([a-z]*)")
 _NOTHING = object()
@@ -91,14 +92,12 @@ class _Filter:
         if match := _TEXT.match(self.text, position):
             quoted = match[1] if match[1] is not None else match[2]
             return _ESCAPE.sub(r"\1", quoted), match.end()
-        if match := _WORD.match(self.text, position):
-            return _WORDS[match[1]], match.end()
-        if match := _NUMBER.match(self.text, position):
-            return loads(match[0]), match.end()
         if match := _PATTERN.match(self.text, position):
             return _compiled(match[1], match[2]), match.end()
         if self.text.startswith(("[", "{"), position):
             return self._json(position)
+        if match := _WORD.match(self.text, position):
+            return _word(match[0]), match.end()
         raise ValueError(f"a value was expected at {position}")
 
     def _json(self, position: int) -> tuple[Any, int]:
@@ -159,6 +158,13 @@ class _Path:
             or (isinstance(step, Indices) and len(step.indices) == 1)
             for number, step in enumerate(steps, start=1)
         )
+
+
+def _word(word: str) -> Any:
+    """What has no quotes is true, false, null, a number, or else a text."""
+    if word in _WORDS:
+        return _WORDS[word]
+    return loads(word) if _NUMBER.fullmatch(word) else word
 
 
 def _compiled(pattern: str, flags: str) -> Any:

@@ -19,6 +19,7 @@ _FREE_NAME = re.compile(r"""[^\s.\[\]()*'",?]+""")
 _NAMES = re.compile(rf"\[\s*((?:{_QUOTED})(?:\s*,\s*(?:{_QUOTED}))*)\s*\]")
 _INDICES = re.compile(r"\[\s*(-?\d+(?:\s*,\s*-?\d+)*)\s*\]")
 _SLICE = re.compile(r"\[\s*(-?\d+)?\s*:\s*(-?\d+)?\s*(?::\s*-?\d*\s*)?\]")
+_FROM_END = re.compile(r"\[\s*\(\s*@\.(?:length|size)(?:\(\))?\s*-\s*(\d+)\s*\)\s*\]")
 _EVERY = re.compile(r"\[\s*\*\s*\]")
 _FILTER = re.compile(r"\[\s*\?\s*\(")
 _FILTER_END = re.compile(r"\s*\)\s*\]")
@@ -118,6 +119,8 @@ def _bracket(text: str, position: int, read_filter: ReadFilter) -> tuple[Step, i
     if (match := _SLICE.match(text, position)) and (match[1] or match[2]):
         start, stop = (int(part) if part else None for part in match.groups())
         return Slice(start, stop), match.end()
+    if match := _FROM_END.match(text, position):
+        return Indices((-int(match[1]),)), match.end()
     if match := _EVERY.match(text, position):
         return Every(), match.end()
     if match := _FILTER.match(text, position):
