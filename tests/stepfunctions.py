@@ -1,24 +1,14 @@
 """What the tests of state machines do again and again."""
 
-import contextlib
 import json
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from tests.asking import code, refusal, unique, until
 
 __all__ = [
     "ROLE",
-    "Remote",
     "code",
     "create",
-    "dying",
     "ended",
     "events",
     "inputs",
@@ -31,21 +21,6 @@ __all__ = [
 ]
 
 ROLE = "arn:aws:iam::000000000000:role/states"
-_DYING = """
-import asyncio, json, sys
-from pathlib import Path
-from scones.cloud.runtime import running
-from scones.cloud.settings import CloudSettings
-
-async def main(state, fault, algorithms):
-    algorithms = {name: Path(path) for name, path in json.loads(algorithms).items()}
-    settings = CloudSettings(state_dir=Path(state), port=0, algorithms=algorithms, fault=fault)
-    async with running(settings) as cloud:
-        print(cloud.url, flush=True)
-        await asyncio.Event().wait()
-
-asyncio.run(main(*sys.argv[1:]))
-"""
 
 
 def single(state: dict[str, Any]) -> dict[str, Any]:
@@ -89,29 +64,3 @@ def events(states: Any, arn: str) -> list[dict[str, Any]]:
 
 def types(states: Any, arn: str) -> list[str]:
     return [event["type"] for event in events(states, arn)]
-
-
-class Remote:
-    """Clients of a cloud in another process, which try once."""
-
-    def __init__(self, url: str) -> None:
-        self._session: Any = boto3.Session("test", "test", region_name="us-east-1")
-        self._url = url
-
-    def client(self, service: str) -> Any:
-        config = Config(retries={"max_attempts": 0})
-        return self._session.client(service, endpoint_url=self._url, config=config)
-
-
-@contextlib.contextmanager
-def dying(state: Path, fault: str, algorithms: dict[str, Path] | None = None) -> Iterator[Remote]:
-    """A cloud that kills itself at a point; in the end it must have done so."""
-    named = json.dumps({name: str(path) for name, path in (algorithms or {}).items()})
-    command = [sys.executable, "-c", _DYING, str(state), fault, named]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield Remote(process.stdout.readline().strip())
-            assert process.wait(30) == -signal.SIGKILL
-        finally:
-            process.kill()

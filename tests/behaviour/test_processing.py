@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.stepfunctions import create, dying, refusal, single, start, types, unique, until
+from tests.dying import dying
+from tests.stepfunctions import create, refusal, single, start, types, unique, until
 from tests.stepfunctions import ended as execution_ended
 
 from scones.client_env import client_environment

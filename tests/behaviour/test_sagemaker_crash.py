@@ -1,86 +1,29 @@
 """kill -9 of the whole cloud: what runs is run again, and nothing is lost or doubled."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import boto3
 import psutil
 import pytest
-from botocore.config import Config
+from tests.asking import until
+from tests.dying import dying
 
 from scones.testing import LocalAWS
 
-_T = TypeVar("_T")
 ALGORITHM = Path(__file__).parents[1] / "unit/sagemaker/fixtures/algorithm"
 IMAGE = "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1"
 ROLE = "arn:aws:iam::000000000000:role/worker"
-DEADLINE_S = 30.0
-
-CLOUD = """
-import asyncio, sys
-from pathlib import Path
-from scones.cloud.runtime import running
-from scones.cloud.settings import CloudSettings
-
-async def main(state, algorithm, fault):
-    algorithms = {"image-classification": Path(algorithm)}
-    settings = CloudSettings(state_dir=Path(state), port=0, algorithms=algorithms, fault=fault)
-    async with running(settings) as cloud:
-        print(cloud.url, flush=True)
-        await asyncio.Event().wait()
-
-asyncio.run(main(*sys.argv[1:]))
-"""
-
-
-class Doomed:
-    """A cloud in a process of its own."""
-
-    def __init__(self, process: "subprocess.Popen[str]", url: str) -> None:
-        self.process = process
-        self._url = url
-
-    def client(self, service: str) -> Any:
-        session = boto3.Session("test", "test", region_name="us-east-1")
-        config = Config(retries={"max_attempts": 0})
-        return session.client(service, endpoint_url=self._url, config=config)  # type: ignore[call-overload]
-
-
-@contextmanager
-def doomed(state: Path, fault: str = "") -> Iterator[Doomed]:
-    command = [sys.executable, "-c", CLOUD, str(state), str(ALGORITHM), fault]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield Doomed(process, process.stdout.readline().strip())
-        finally:
-            process.kill()
+ALGORITHMS = {"image-classification": ALGORITHM}
 
 
 def revived(state: Path) -> LocalAWS:
-    return LocalAWS(state, algorithms={"image-classification": ALGORITHM}, capture_window_s=0.2)
-
-
-def eventually(look: Callable[[], _T | None]) -> _T:
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        if (found := look()) is not None:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come to pass in time")
+    return LocalAWS(state, algorithms=ALGORITHMS, capture_window_s=0.2)
 
 
 @pytest.mark.parametrize("point", ["sagemaker.training.started", "sagemaker.training.uploaded"])
 def test_a_training_job_completes_after_the_cloud_was_killed(tmp_path: Path, point: str) -> None:
-    with doomed(tmp_path, point) as cloud:
+    with dying(tmp_path, point, ALGORITHMS) as cloud:
         cloud.client("s3").create_bucket(Bucket="bucket")
         cloud.client("sagemaker").create_training_job(
             TrainingJobName="job",
@@ -90,14 +33,13 @@ def test_a_training_job_completes_after_the_cloud_was_killed(tmp_path: Path, poi
             ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
             StoppingCondition={"MaxRuntimeInSeconds": 600},
         )
-        assert cloud.process.wait(DEADLINE_S) == -signal.SIGKILL
     with revived(tmp_path) as aws:
 
         def ended() -> dict[str, Any] | None:
             job: dict[str, Any] = aws.client("sagemaker").describe_training_job(TrainingJobName="job")
             return None if job["TrainingJobStatus"] == "InProgress" else job
 
-        job = eventually(ended)
+        job = until(ended)
         assert job["TrainingJobStatus"] == "Completed"
         statuses = [t["Status"] for t in job["SecondaryStatusTransitions"]]
         assert ("Restarting" in statuses) is (point == "sagemaker.training.started")
@@ -106,7 +48,7 @@ def test_a_training_job_completes_after_the_cloud_was_killed(tmp_path: Path, poi
 
 
 def test_a_training_job_goes_on_from_its_checkpoint_after_the_cloud_was_killed(tmp_path: Path) -> None:
-    with doomed(tmp_path) as cloud:
+    with dying(tmp_path, "", ALGORITHMS) as cloud:
         s3, sagemaker = cloud.client("s3"), cloud.client("sagemaker")
         s3.create_bucket(Bucket="bucket")
         sagemaker.create_training_job(
@@ -125,16 +67,15 @@ def test_a_training_job_goes_on_from_its_checkpoint_after_the_cloud_was_killed(t
             keys = [o["Key"] for o in s3.list_objects_v2(Bucket="bucket").get("Contents", ())]
             return key in keys or None
 
-        eventually(stored)
-        os.kill(cloud.process.pid, signal.SIGKILL)
-        cloud.process.wait(DEADLINE_S)
+        until(stored)
+        cloud.kill()
     with revived(tmp_path) as aws:
 
         def ended() -> dict[str, Any] | None:
             job: dict[str, Any] = aws.client("sagemaker").describe_training_job(TrainingJobName="job")
             return None if job["TrainingJobStatus"] == "InProgress" else job
 
-        assert eventually(ended)["TrainingJobStatus"] == "Completed"
+        assert until(ended)["TrainingJobStatus"] == "Completed"
         logs = aws.client("logs").filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs")["events"]
         said = [event["message"] for event in logs if event["message"].startswith("from step")]
         assert said == ["from step 0", "from step 4"]
@@ -142,7 +83,7 @@ def test_a_training_job_goes_on_from_its_checkpoint_after_the_cloud_was_killed(t
 
 
 def test_an_endpoint_answers_again_and_every_answered_request_is_captured(tmp_path: Path) -> None:
-    with doomed(tmp_path) as cloud:
+    with dying(tmp_path, "", ALGORITHMS) as cloud:
         cloud.client("s3").create_bucket(Bucket="bucket")
         sagemaker, runtime = cloud.client("sagemaker"), cloud.client("sagemaker-runtime")
         deploy(sagemaker)
@@ -150,8 +91,7 @@ def test_an_endpoint_answers_again_and_every_answered_request_is_captured(tmp_pa
             runtime.invoke_endpoint(EndpointName="e", Body=f"{number}".encode(), ContentType="text/csv")
         told = runtime.invoke_endpoint(EndpointName="e", Body=b"tell", ContentType="text/csv")
         worker = json.loads(told["Body"].read())["pid"]
-        os.kill(cloud.process.pid, signal.SIGKILL)
-        cloud.process.wait(DEADLINE_S)
+        cloud.kill()
     with revived(tmp_path) as aws:
         endpoint = aws.client("sagemaker").describe_endpoint(EndpointName="e")
         assert endpoint["EndpointStatus"] == "InService"
@@ -166,7 +106,7 @@ def test_an_endpoint_answers_again_and_every_answered_request_is_captured(tmp_pa
             records = [json.loads(line) for body in bodies for line in body.splitlines()]
             return records if len(records) >= 9 else None
 
-        records = eventually(captured)
+        records = until(captured)
         assert len({record["eventMetadata"]["eventId"] for record in records}) == 9
         inputs = [record["captureData"]["endpointInput"]["data"] for record in records]
         assert inputs[:7] == [f"{number}" for number in range(7)]
@@ -199,4 +139,4 @@ def deploy(sagemaker: Any) -> None:
     def serving() -> bool | None:
         return sagemaker.describe_endpoint(EndpointName="e")["EndpointStatus"] == "InService" or None
 
-    eventually(serving)
+    until(serving)

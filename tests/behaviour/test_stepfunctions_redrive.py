@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError
-from tests.stepfunctions import create, dying, ended, refusal, single, start, types, unique
+from tests.dying import dying
+from tests.stepfunctions import create, ended, refusal, single, start, types, unique
 
 from scones.testing import LocalAWS
 

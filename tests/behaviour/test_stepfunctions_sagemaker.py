@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError
-from tests.stepfunctions import ROLE, create, dying, ended, single, start, types, unique, until
+from tests.dying import dying
+from tests.stepfunctions import ROLE, create, ended, single, start, types, unique, until
 
 from scones.testing import LocalAWS
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError
-from tests.stepfunctions import create, dying, ended, single, start, types, until
+from tests.dying import dying
+from tests.stepfunctions import create, ended, single, start, types, until
 
 from scones.testing import LocalAWS
 

@@ -2,47 +2,29 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
+from tests.asking import unique, until
+from tests.dying import dying
 
 from scones.client_env import client_environment
 from scones.testing import LocalAWS
 
-_T = TypeVar("_T")
 ALGORITHM = Path(__file__).parents[1] / "unit/sagemaker/fixtures/algorithm"
 IMAGE = "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1"
 ROLE = "arn:aws:iam::000000000000:role/worker"
-CLOUD = """
-import asyncio, sys
-from pathlib import Path
-from scones.cloud.runtime import running
-from scones.cloud.settings import CloudSettings
-
-async def main(state, algorithm, fault):
-    algorithms = {"image-classification": Path(algorithm)}
-    settings = CloudSettings(state_dir=Path(state), port=0, algorithms=algorithms, fault=fault)
-    async with running(settings) as cloud:
-        print(cloud.url, flush=True)
-        await asyncio.Event().wait()
-
-asyncio.run(main(*sys.argv[1:]))
-"""
+ALGORITHMS = {"image-classification": ALGORITHM}
 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
     state = tmp_path_factory.mktemp("transform")
-    with LocalAWS(state, algorithms={"image-classification": ALGORITHM}) as started:
+    with LocalAWS(state, algorithms=ALGORITHMS) as started:
         prepare(started)
         yield started
 
@@ -57,14 +39,6 @@ def prepare(cloud: Any) -> None:
     cloud.client("sagemaker").create_model(
         ModelName="model", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": IMAGE}
     )
-
-
-def until(check: Callable[[], _T | None], seconds: float = 30) -> _T:
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-    return found
 
 
 def job(name: str, folder: str = "pictures") -> dict[str, Any]:
@@ -95,17 +69,13 @@ def outputs(cloud: Any, name: str) -> dict[str, bytes]:
     }
 
 
-def unique() -> str:
-    return f"job-{uuid.uuid4().hex[:12]}"
-
-
 def start(cloud: Any, action: str, parameters: dict[str, Any]) -> str:
     """An execution of a machine whose one state is the task."""
     states = cloud.client("stepfunctions")
     resource = f"arn:aws:states:::sagemaker:{action}"
     task = {"Type": "Task", "Resource": resource, "Parameters": parameters, "End": True}
     machine = states.create_state_machine(
-        name=unique(), roleArn=ROLE, definition=json.dumps({"StartAt": "T", "States": {"T": task}})
+        name=unique("job"), roleArn=ROLE, definition=json.dumps({"StartAt": "T", "States": {"T": task}})
     )
     arn: str = states.start_execution(stateMachineArn=machine["stateMachineArn"])["executionArn"]
     return arn
@@ -120,7 +90,7 @@ def over(cloud: Any, arn: str) -> dict[str, Any]:
 
 
 def test_boto3_transforms_waits_and_lists(cloud: LocalAWS) -> None:
-    sagemaker, name = cloud.client("sagemaker"), unique()
+    sagemaker, name = cloud.client("sagemaker"), unique("job")
     arn = sagemaker.create_transform_job(**job(name), Tags=[{"Key": "who", "Value": "me"}])["TransformJobArn"]
     sagemaker.get_waiter("transform_job_completed_or_stopped").wait(
         TransformJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
@@ -138,7 +108,7 @@ def test_boto3_transforms_waits_and_lists(cloud: LocalAWS) -> None:
 
 
 def test_eventbridge_is_told_of_every_status(cloud: LocalAWS) -> None:
-    states, events, name = cloud.client("stepfunctions"), cloud.client("events"), unique()
+    states, events, name = cloud.client("stepfunctions"), cloud.client("events"), unique("job")
     definition = json.dumps({"StartAt": "S", "States": {"S": {"Type": "Pass", "End": True}}})
     machine = states.create_state_machine(name=name, definition=definition, roleArn=ROLE)["stateMachineArn"]
     pattern = {
@@ -164,7 +134,7 @@ def test_eventbridge_is_told_of_every_status(cloud: LocalAWS) -> None:
 
 
 def test_the_log_tells_what_failed(cloud: LocalAWS) -> None:
-    name = unique()
+    name = unique("job")
     cloud.client("sagemaker").create_transform_job(**job(name, "wrong"))
     described = ended(cloud, name)
     assert described["TransformJobStatus"] == "Failed"
@@ -179,7 +149,7 @@ def test_the_log_tells_what_failed(cloud: LocalAWS) -> None:
 
 
 def test_awscli_transforms(cloud: LocalAWS, tmp_path: Path) -> None:
-    name = unique()
+    name = unique("job")
     (tmp_path / "job.json").write_text(json.dumps(job(name)))
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)} | client_environment(
         cloud.url, region="us-east-1", account_id="000000000000"
@@ -200,7 +170,7 @@ def test_awscli_transforms(cloud: LocalAWS, tmp_path: Path) -> None:
 
 
 def test_a_task_waits_for_its_transform_job(cloud: LocalAWS) -> None:
-    name = unique()
+    name = unique("job")
     output = json.loads(over(cloud, start(cloud, "createTransformJob.sync", job(name)))["output"])
     assert (output["TransformJobName"], output["TransformJobStatus"]) == (name, "Completed")
     described = cloud.client("sagemaker").describe_transform_job(TransformJobName=name)
@@ -210,10 +180,10 @@ def test_a_task_waits_for_its_transform_job(cloud: LocalAWS) -> None:
 
 
 def test_a_task_does_not_wait_or_fails_with_its_transform_job(cloud: LocalAWS) -> None:
-    name = unique()
+    name = unique("job")
     output = json.loads(over(cloud, start(cloud, "createTransformJob", job(name)))["output"])
     assert output["TransformJobArn"].endswith(f"/{name}")
-    execution = over(cloud, start(cloud, "createTransformJob.sync", job(unique(), "wrong")))
+    execution = over(cloud, start(cloud, "createTransformJob.sync", job(unique("job"), "wrong")))
     assert (execution["status"], execution["error"]) == ("FAILED", "States.TaskFailed")
     assert json.loads(execution["cause"])["FailureReason"].startswith("ClientError")
     execution = over(cloud, start(cloud, "createTransformJob.sync", job(name)))
@@ -221,7 +191,7 @@ def test_a_task_does_not_wait_or_fails_with_its_transform_job(cloud: LocalAWS) -
 
 
 def test_stopping_the_execution_stops_the_transform_job(cloud: LocalAWS) -> None:
-    name = unique()
+    name = unique("job")
     cloud.client("s3").put_object(Bucket="bucket", Key=f"{name}-in/slow", Body=b"sleep 600")
     arn = start(cloud, "createTransformJob.sync", job(name, f"{name}-in"))
     states = cloud.client("stepfunctions")
@@ -238,20 +208,10 @@ def test_stopping_the_execution_stops_the_transform_job(cloud: LocalAWS) -> None
 @pytest.mark.parametrize("fault", ["s3.object.committed:6", "sagemaker.transform.written"])
 def test_after_kill_9_every_output_is_there_and_whole(tmp_path: Path, fault: str) -> None:
     """The first fault strikes as the first of the results are on their way, after five uploads."""
-    command = [sys.executable, "-c", CLOUD, str(tmp_path), str(ALGORITHM), fault]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        session: Any = boto3.Session("test", "test", region_name="us-east-1")
-        url = process.stdout.readline().strip()
-
-        class Doomed:
-            def client(self, service: str) -> Any:
-                return session.client(service, endpoint_url=url, config=Config(retries={"max_attempts": 0}))
-
-        prepare(Doomed())
-        Doomed().client("s3").put_object(Bucket="bucket", Key="pictures/e.png", Body=b"picture")
-        Doomed().client("sagemaker").create_transform_job(**job("job"))
-        assert process.wait(60) == -signal.SIGKILL
-    with LocalAWS(tmp_path, algorithms={"image-classification": ALGORITHM}) as aws:
+    with dying(tmp_path, fault, ALGORITHMS) as doomed:
+        prepare(doomed)
+        doomed.client("s3").put_object(Bucket="bucket", Key="pictures/e.png", Body=b"picture")
+        doomed.client("sagemaker").create_transform_job(**job("job"))
+    with LocalAWS(tmp_path, algorithms=ALGORITHMS) as aws:
         assert ended(aws, "job")["TransformJobStatus"] == "Completed"
         assert outputs(aws, "job") == {f"{letter}.png.out": b"[0.9, 0.1]" for letter in "abce"}
