@@ -9,6 +9,7 @@ from scones.cloud.asl.definition import compile_definition
 from scones.cloud.asl.failures import DefinitionError
 from scones.cloud.asl.variables import variable_references
 
+TRUE = {"Variable": "$.n", "IsPresent": True}
 END: dict[str, Any] = {"Type": "Pass", "End": True}
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:f"
 INVOKE = "arn:aws:states:::lambda:invoke"
@@ -117,6 +118,64 @@ def distributed(more: dict[str, Any]) -> dict[str, Any]:
             "Missing 'Next' target: X at /States/S/Catch[0]/Next",
         ),
         (one({"Type": "Choice", "Choices": []}), "Value cannot be empty at /States/S/Choices"),
+        *(
+            (one({"Type": "Choice", "Choices": [{"Next": "S"} | rule]}), f"{message} at /States/S/Choices[0]{place}")
+            for rule, message, place in (
+                (TRUE | {"Foo": 1}, "Field 'Foo' is not supported", ""),
+                (
+                    TRUE | {"Output": 1},
+                    "The QueryLanguage is set to 'JSONPath', but field 'Output' is only supported for the"
+                    " 'JSONata' QueryLanguage",
+                    "",
+                ),
+                (
+                    {"Condition": "{% true %}"},
+                    "The QueryLanguage is set to 'JSONPath', but field 'Condition' is only supported for the"
+                    " 'JSONata' QueryLanguage",
+                    "",
+                ),
+                (
+                    {"Variable": "$.n", "NumericEquals": "1"},
+                    "Expected value of type Number",
+                    "/NumericEquals",
+                ),
+                (
+                    {"Variable": "$.n", "TimestampEquals": "1"},
+                    "String does not match RFC3339 timestamp",
+                    "/TimestampEquals",
+                ),
+            )
+        ),
+        *(
+            (
+                one({"Type": "Task", "Resource": FUNCTION, "End": True, "Retry": [{"ErrorEquals": ["A"]} | retrier]}),
+                f"{message} at /States/S/Retry[0]/{place}",
+            )
+            for retrier, message, place in (
+                ({"BackoffRate": 0.5}, "Minimum value is 1.0", "BackoffRate"),
+                ({"BackoffRate": "2"}, "Expected value of type Number", "BackoffRate"),
+                (
+                    {"JitterStrategy": "HALF"},
+                    "The field 'JitterStrategy' should have one of these values: [NONE, FULL]",
+                    "JitterStrategy",
+                ),
+                ({"ErrorEquals": "A"}, "Expected value of type Array", "ErrorEquals"),
+                ({"ErrorEquals": []}, "Value cannot be empty", "ErrorEquals"),
+            )
+        ),
+        (
+            one(
+                {"Type": "Task", "Resource": FUNCTION, "End": True, "QueryLanguage": "JSONata",
+                 "Catch": [{"ErrorEquals": ["A"], "Next": "S", "ResultPath": "$.e"}]}
+            ),
+            "The QueryLanguage is set to 'JSONata', but field 'ResultPath' is only supported for the 'JSONPath'"
+            " QueryLanguage at /States/S/Catch[0]",
+        ),
+        (
+            one({"Type": "Map", "Items": "x", "ItemProcessor": {"StartAt": "P", "States": {"P": END}},
+                 "QueryLanguage": "JSONata", "End": True}),
+            "Expected value of type Array at /States/S/Items",
+        ),
         (
             one({"Type": "Parallel", "End": True, "Branches": [one(END)]}),
             "DUPLICATE_STATE_NAME: Duplicate State name: S at /States/S/Branches[0]/States/S",

@@ -16,7 +16,7 @@ from .paths import Path, PathError, compile_path
 from .template import Template
 from .timestamps import instant_ms
 
-__all__ = ["Predicate", "Rule", "RuleError", "compile_condition"]
+__all__ = ["PATH_RULE", "QUERY_RULE", "Predicate", "Rule", "RuleError", "compile_condition"]
 
 Predicate = Callable[[Environment], bool]
 Report = Callable[[str, str], None]
@@ -89,6 +89,10 @@ def _operators() -> dict[str, tuple[str, str]]:
 
 _OPERATORS = _operators()
 _ALL = {*_OPERATORS, *(f"{name}Path" for name in _OPERATORS), *_TESTS, "IsPresent", "StringMatches"}
+PATH_RULE = {*_ALL, *_COMBINATORS, "Variable", "Next", "Assign", "Comment"}
+"""The fields of a choice rule in JSONPath."""
+QUERY_RULE = {"Condition", "Output", "Next", "Assign", "Comment"}
+"""The fields of a choice rule in JSONata."""
 
 
 def compile_condition(rule: Mapping[str, Any], place: str = "") -> Predicate:
@@ -131,7 +135,7 @@ def _test(name: str, operand: Any, variable: Path, place: str) -> Predicate:
     if name in _OPERATORS:
         kind, comparison = _OPERATORS[name]
         if _KINDS[kind](operand) is None:
-            raise RuleError(f"Expected value of type {kind}", place)
+            raise RuleError(_unfit(kind, operand), place)
         return _comparing(kind, comparison, variable, lambda _environment: operand)
     if name.endswith("Path"):
         kind, comparison = _OPERATORS[name[:-4]]
@@ -145,6 +149,13 @@ def _test(name: str, operand: Any, variable: Path, place: str) -> Predicate:
         return lambda environment: _present(variable, environment) is operand
     test = _TESTS[name]
     return lambda environment: test(_read(variable, environment)) is operand
+
+
+def _unfit(kind: str, operand: Any) -> str:
+    if kind == "Timestamp":
+        text = isinstance(operand, str)
+        return "String does not match RFC3339 timestamp" if text else "Expected value of type String"
+    return f"Expected value of type {'Number' if kind == 'Numeric' else kind}"
 
 
 def _comparing(kind: str, comparison: str, variable: Path, other: Callable[[Environment], Any]) -> Predicate:

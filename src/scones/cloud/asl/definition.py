@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from .choice import Predicate, Rule, RuleError, compile_condition
+from .choice import PATH_RULE, QUERY_RULE, Predicate, Rule, RuleError, compile_condition
 from .distribution import allow_fields, read_distribution, read_tolerance
 from .failures import DefinitionError, Diagnostic
 from .fields import JSONATA_FIELDS, JSONPATH_FIELDS
@@ -240,6 +240,8 @@ class _Blocks:
         processor = self._nested(reader, field, reader.fields[field], depth, mapped=True)
         selector = "Parameters" if "Parameters" in reader else "ItemSelector"
         distribution = read_distribution(reader, self._labels)
+        if "Items" in reader and not reader.queried("Items"):
+            reader.array("Items")
         if processor is None:
             return None
         return MapState(
@@ -321,9 +323,7 @@ def _each(reader: Reader, field: str, read: Callable[[Reader], Any]) -> Iterator
 def _errors(reader: Reader) -> tuple[str, ...] | None:
     if not reader.require("ErrorEquals"):
         return None
-    names = reader.array("ErrorEquals")
-    if not names:
-        reader.wrong("Value cannot be empty", "ErrorEquals")
+    names = reader.filled_array("ErrorEquals")
     if not all(isinstance(name, str) for name in names):
         reader.wrong("Expected value of type String", "ErrorEquals")
         return None
@@ -334,12 +334,16 @@ def _retrier(reader: Reader) -> Retrier | None:
     reader.allow({"ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds",
                   "JitterStrategy", "Comment"})  # fmt: skip
     backoff = reader.fields.get("BackoffRate", 2.0)
-    if isinstance(backoff, bool) or not isinstance(backoff, int | float) or backoff < 1:
-        reader.wrong("Value is not a number of at least 1.0", "BackoffRate")
+    if isinstance(backoff, bool) or not isinstance(backoff, int | float):
+        reader.wrong("Expected value of type Number", "BackoffRate")
         backoff = 2.0
+    elif backoff < 1:
+        reader.wrong("Minimum value is 1.0", "BackoffRate")
     jitter = reader.fields.get("JitterStrategy", "NONE")
     if jitter not in ("NONE", "FULL"):
-        reader.wrong("The field 'JitterStrategy' should have one of these values: [NONE, FULL]")
+        reader.wrong(
+            "The field 'JitterStrategy' should have one of these values: [NONE, FULL]", "JitterStrategy"
+        )
     interval = reader.integer("IntervalSeconds", 1, LONGEST_TIMEOUT_S) or 1
     longest = reader.integer("MaxDelaySeconds", 1, 31_622_399)
     if longest is not None and longest <= interval:
@@ -359,8 +363,8 @@ def _retrier(reader: Reader) -> Retrier | None:
 
 
 def _catcher(reader: Reader) -> Catcher | None:
-    own = "Output" if reader.jsonata else "ResultPath"
-    reader.allow({"ErrorEquals", "Next", own, "Assign", "Comment"})
+    own, other = ("Output", "ResultPath") if reader.jsonata else ("ResultPath", "Output")
+    reader.allow({"ErrorEquals", "Next", own, "Assign", "Comment"}, {other})
     errors, target = _errors(reader), reader.text("Next")
     if errors is None or not reader.require("Next") or target is None:
         return None
@@ -434,11 +438,8 @@ def _wait(reader: Reader, name: str) -> State:
 def _choice(reader: Reader, name: str) -> State | None:
     if not reader.require("Choices"):
         return None
-    choices = reader.array("Choices")
-    if not choices:
-        reader.wrong("Value cannot be empty", "Choices")
     rules = []
-    for n, choice in enumerate(choices):
+    for n, choice in enumerate(reader.filled_array("Choices")):
         inner = reader.below(f"Choices[{n}]", choice)
         if inner is None or not inner.require("Next"):
             continue
@@ -450,8 +451,8 @@ def _choice(reader: Reader, name: str) -> State | None:
 
 
 def _condition(reader: Reader) -> Predicate | None:
+    reader.allow(*((QUERY_RULE, PATH_RULE) if reader.jsonata else (PATH_RULE, QUERY_RULE)))
     if reader.jsonata:
-        reader.allow({"Condition", "Next", "Assign", "Output", "Comment"})
         if not reader.require("Condition"):
             return None
         if isinstance(reader.fields["Condition"], bool):
@@ -462,6 +463,8 @@ def _condition(reader: Reader) -> Predicate | None:
             reader.wrong("Expected value of type Boolean or a JSONata expression", "Condition")
             return None
         return lambda environment: bool(query.expect("boolean", environment))
+    if "Condition" in reader:
+        return None
     try:
         return compile_condition(reader.fields)
     except RuleError as problem:

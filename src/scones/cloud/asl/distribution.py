@@ -212,7 +212,7 @@ def _one_of(reader: Reader, field: str, values: tuple[str, ...], default: str) -
     value = reader.fields.get(field, default)
     if value in values:
         return str(value)
-    reader.wrong(f"The field '{field}' should have one of these values: [{', '.join(values)}]")
+    reader.wrong(f"The field '{field}' should have one of these values: [{', '.join(values)}]", field)
     return default
 
 

@@ -114,6 +114,11 @@ class Reader:
         self.wrong("Expected value of type Array", field)
         return []
 
+    def filled_array(self, field: str) -> list[Any]:
+        if self.fields.get(field) == []:
+            self.wrong("Value cannot be empty", field)
+        return self.array(field)
+
     def path(self, field: str) -> Path | None:
         """A path; None where the field is absent or broken."""
         if field not in self.fields:
