@@ -563,3 +563,20 @@ def test_an_image_of_one_s_own_is_a_folder_with_its_entrypoint(tmp_path: Path) -
         assert described["ProcessingJobStatus"] == "Completed"
         assert bench.stored() == {"arguments": "--wheels 2"}
         assert not any("stand in" in line for line in bench.lines(described["ProcessingJobName"]))
+
+
+def test_a_name_may_be_used_again_at_once(bench: Bench) -> None:
+    """The old job's folder, with many files, is still being removed when the new one is created."""
+    script = f"""
+for number in range(3000):
+    open(f"/opt/ml/processing/in/{{number}}", "w").close()
+open("{OUT}/done", "w").close()
+"""
+    request = bench.request(script)
+    for _ in range(3):
+        bench.sagemaker.create_processing_job(**request)
+        assert bench.ended(request["ProcessingJobName"])["ProcessingJobStatus"] == "Completed"
+        bench.sagemaker.delete_processing_job(ProcessingJobName=request["ProcessingJobName"])
+    bench.sagemaker.create_processing_job(**request)
+    bench.sagemaker.stop_processing_job(ProcessingJobName=request["ProcessingJobName"])
+    assert bench.ended(request["ProcessingJobName"])["ProcessingJobStatus"] == "Stopped"

@@ -85,9 +85,6 @@ class JobRunner(Generic[J]):
             if folder not in wanted:
                 await remove_tree(folder)
         self._open = True
-        for job in self._jobs.unfinished():
-            if job.status is JobStatus.STOPPING:
-                self._end(job.name, JobStatus.STOPPED)
         self.wake()
 
     async def close(self) -> None:
@@ -99,14 +96,16 @@ class JobRunner(Generic[J]):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def wake(self) -> None:
-        """Start waiting jobs while there are free slots."""
-        if not self._open or len(self._runs) >= _SLOTS:
+        """Start waiting jobs while there are free slots, and end those that need no longer wait."""
+        if not self._open:
             return
         for job in self._jobs.unfinished():
-            if job.status is JobStatus.IN_PROGRESS and job.name.lower() not in self._runs:
+            if job.name.lower() in self._runs:
+                continue
+            if job.status is JobStatus.STOPPING:
+                self._end(job.name, JobStatus.STOPPED)
+            elif len(self._runs) < _SLOTS:
                 self._begin(job)
-                if len(self._runs) >= _SLOTS:
-                    return
 
     def admit(self, job: J, tags: list[tuple[str, str]]) -> None:
         """Put a new job into the queue. Raises ResourceInUse."""
@@ -131,7 +130,7 @@ class JobRunner(Generic[J]):
         """The job's row says that it is to stop: end its attempt."""
         run = self._runs.get(name.lower())
         if not run:
-            self._end(name, JobStatus.STOPPED)
+            self.wake()
         elif run.work and not run.stopped:
             run.stopped = True
             run.work.cancel()
@@ -157,6 +156,16 @@ class JobRunner(Generic[J]):
         self._spawn(self._guarded(run), name=f"job {job.arn}")
 
     async def _guarded(self, run: Run[J]) -> None:
+        try:
+            await self._settle(run)
+            # Only then may a new job of this name, which has the same folder, begin.
+            await remove_tree(run.folder.parent)
+        finally:
+            del self._runs[run.job.name.lower()]
+            self.wake()
+
+    async def _settle(self, run: Run[J]) -> None:
+        """Await the attempt and write its outcome."""
         name = run.job.name
         assert run.work is not None
         try:
@@ -172,10 +181,6 @@ class JobRunner(Generic[J]):
         except Exception:
             _log.exception("job %s", run.job.arn)
             self._end(name, JobStatus.FAILED, failure_reason=_INTERNAL_ERROR)
-        finally:
-            del self._runs[name.lower()]
-            self.wake()
-        await remove_tree(run.folder.parent)
 
     def _end(self, name: str, status: JobStatus, **changes: Any) -> None:
         with self._db.transaction():
