@@ -296,7 +296,6 @@ while True:
     name = bench.begin(script, "Continuous")
     until(lambda: "ready" in bench.lines(name))
     bench.sagemaker.stop_processing_job(ProcessingJobName=name)
-    bench.sagemaker.stop_processing_job(ProcessingJobName=name)
     described = bench.ended(name)
     assert (described["ProcessingJobStatus"], described["ExitMessage"]) == ("Stopped", "stopped in order")
     assert "FailureReason" not in described

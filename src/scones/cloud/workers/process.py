@@ -134,6 +134,9 @@ class Processes:
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
+        except BaseException:  # also where nobody waits for it any more
+            output[1].close()
+            raise
         finally:
             os.close(write_end)
         started = _start_time(child.pid)
