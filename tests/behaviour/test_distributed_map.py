@@ -273,11 +273,17 @@ def test_batches_are_no_longer_than_their_bytes(states: Any) -> None:
     assert [len(batch["Items"]) for batch in found] == [2, 2, 1]
 
 
+def writer(bucket: str) -> dict[str, Any]:
+    """A ResultWriter that exports under out/."""
+    return {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": bucket, "Prefix": "out"}}
+
+
 def test_results_are_written_to_s3_with_a_manifest(aws: LocalAWS, states: Any, bucket: str) -> None:
-    writer = {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": bucket, "Prefix": "out"}}
-    arn = start(states, [1, -2, 3], FAIL_NEGATIVE, ToleratedFailurePercentage=50, ResultWriter=writer)
+    arn = start(states, [1, -2, 3], FAIL_NEGATIVE, ToleratedFailurePercentage=50, ResultWriter=writer(bucket))
     found = output(states, arn)
-    run = map_run(states, arn)["mapRunArn"]
+    described = map_run(states, arn)
+    assert described["itemCounts"]["resultsWritten"] == described["executionCounts"]["resultsWritten"] == 3
+    run = described["mapRunArn"]
     key = f"out/{run.rpartition(':')[2]}/manifest.json"
     assert found == {"MapRunArn": run, "ResultWriterDetails": {"Bucket": bucket, "Key": key}}
 
@@ -300,13 +306,9 @@ def test_many_results_are_one_file(aws: LocalAWS, states: Any, bucket: str) -> N
     s3 = aws.client("s3")
     lines = [json.dumps({"n": n, "text": "x" * 200_000}) for n in range(45)]
     s3.put_object(Bucket=bucket, Key="items.jsonl", Body="\n".join(lines))
-    writer = {
-        "Resource": "arn:aws:states:::s3:putObject",
-        "Parameters": {"Bucket": bucket, "Prefix": "out"},
-        "WriterConfig": {"Transformation": "COMPACT", "OutputType": "JSONL"},
-    }
+    write = writer(bucket) | {"WriterConfig": {"Transformation": "COMPACT", "OutputType": "JSONL"}}
     read = reader(bucket, "getObject", {"InputType": "JSONL"}, Key="items.jsonl")
-    manifest = output(states, start(states, {}, ItemReader=read, ResultWriter=writer))["ResultWriterDetails"]
+    manifest = output(states, start(states, {}, ItemReader=read, ResultWriter=write))["ResultWriterDetails"]
     told = json.loads(s3.get_object(Bucket=bucket, Key=manifest["Key"])["Body"].read())
     (file,) = told["ResultFiles"]["SUCCEEDED"]
     body = s3.get_object(Bucket=bucket, Key=file["Key"])["Body"].read()
@@ -315,15 +317,40 @@ def test_many_results_are_one_file(aws: LocalAWS, states: Any, bucket: str) -> N
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
 
 
+def test_what_a_writer_has_written_is_counted_whatever_became_of_it(states: Any, bucket: str) -> None:
+    """Items in batches of two; the second batch fails, the last is never begun."""
+    first_of_batch = json.loads(json.dumps(FAIL_NEGATIVE).replace('"$"', '"$.Items[0]"'))
+    arn = start(
+        states, [1, 2, -3, 4, 5, 6], first_of_batch, MaxConcurrency=1,
+        ItemBatcher={"MaxItemsPerBatch": 2}, ResultWriter=writer(bucket),
+    )  # fmt: skip
+    assert ended(states, arn)["error"] == "States.ExceedToleratedFailureThreshold"
+    run = map_run(states, arn)
+    counted = {
+        kind: [run[kind][name] for name in ("succeeded", "failed", "pending", "resultsWritten")]
+        for kind in ("itemCounts", "executionCounts")
+    }
+    assert (run["status"], counted) == (
+        "FAILED", {"itemCounts": [2, 2, 2, 4], "executionCounts": [1, 1, 1, 2]},
+    )  # fmt: skip
+
+
+def test_results_that_nobody_was_given_are_not_counted_as_written(states: Any) -> None:
+    arn = start(states, [1], ResultWriter=writer(f"absent-{uuid.uuid4().hex[:12]}"))
+    assert ended(states, arn)["error"] == "States.ResultWriterFailed"
+    assert map_run(states, arn)["itemCounts"]["resultsWritten"] == 0
+    arn = start(states, [1, -1], FAIL_NEGATIVE)
+    assert ended(states, arn)["status"] == "FAILED"
+    assert map_run(states, arn)["itemCounts"]["resultsWritten"] == 0
+
+
 def test_results_can_be_flattened_in_the_states_own_output(states: Any) -> None:
-    writer = {"WriterConfig": {"Transformation": "FLATTEN", "OutputType": "JSON"}}
-    assert output(states, start(states, [[1, 2], [3], 4], ResultWriter=writer)) == [1, 2, 3, 4]
+    flat = {"WriterConfig": {"Transformation": "FLATTEN", "OutputType": "JSON"}}
+    assert output(states, start(states, [[1, 2], [3], 4], ResultWriter=flat)) == [1, 2, 3, 4]
 
 
 def test_a_writer_that_cannot_write_fails_the_state_by_its_own_name(states: Any) -> None:
-    absent = f"absent-{uuid.uuid4().hex[:12]}"
-    writer = {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": absent, "Prefix": "out"}}
-    described = ended(states, start(states, [1], ResultWriter=writer))
+    described = ended(states, start(states, [1], ResultWriter=writer(f"absent-{uuid.uuid4().hex[:12]}")))
     assert (described["status"], described["error"]) == ("FAILED", "States.ResultWriterFailed")
     assert "NoSuchBucket" in described["cause"]
 

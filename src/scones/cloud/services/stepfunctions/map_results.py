@@ -51,6 +51,7 @@ class Results:
                 if size > LIMIT_BYTES:
                     return None
                 texts.append(text)
+        self._store.set_written(run.id, ("SUCCEEDED",))
         return f"[{','.join(texts)}]"
 
     async def _exported(
@@ -81,6 +82,7 @@ class Results:
                 await abort_uploads(self._call, bucket, f"{folder}/")
             code = f"Service: Amazon S3; Status Code: {problem.status}; Error Code: {problem.code}"
             raise StateError("States.ResultWriterFailed", f"{problem.message} ({code})") from None
+        self._store.set_written(run.id, ("SUCCEEDED", *ENDED_BADLY))
         return dumps({"MapRunArn": run.arn, "ResultWriterDetails": {"Bucket": bucket, "Key": key}})
 
     async def _texts(self, run: MapRunRow, statuses: tuple[str, ...], shape: "_Shape") -> AsyncIterator[str]:

@@ -51,14 +51,13 @@ class MapRunOperations:
         assert execution is not None
         counts = self._map_runs.counts(row.id)
         pending = 0 if row.items is None else row.items - counts.items_begun
-        written = row.status == "SUCCEEDED"
         return _named(row, execution.arn) | {
             "status": row.status,
             "maxConcurrency": row.max_concurrency,
             "toleratedFailureCount": row.tolerated_count or 0,
             "toleratedFailurePercentage": row.tolerated_percentage or 0.0,
-            "itemCounts": _counts(counts.items, pending, written=written),
-            "executionCounts": _counts(counts.executions, _batches(pending, counts), written=written),
+            "itemCounts": _counts(counts.items, pending, row.written_items),
+            "executionCounts": _counts(counts.executions, _batches(pending, counts), row.written_executions),
             "redriveCount": row.redrive_count,
             **({} if row.redriven_ms is None else {"redriveDate": moment(row.redriven_ms)}),
         }
@@ -111,10 +110,10 @@ def _batches(pending: int, counts: ChildCounts) -> int:
     return -(-pending * counts.begun // counts.items_begun)
 
 
-def _counts(found: dict[str, int], pending: int, *, written: bool) -> Wire:
+def _counts(found: dict[str, int], pending: int, written: int) -> Wire:
     counts = {name: found.get(status, 0) for name, status in _STATUSES.items()}
     return counts | {
         "pending": pending,
         "total": pending + sum(found.values()),
-        "resultsWritten": counts["succeeded"] if written else 0,
+        "resultsWritten": written,
     }

@@ -1,6 +1,6 @@
 """All SQL of map runs and of the executions they began."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -35,6 +35,9 @@ class MapRunRow:
     stopped_ms: int | None
     redrive_count: int
     redriven_ms: int | None
+    written_executions: int
+    """Those whose results its last results hold."""
+    written_items: int
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -150,6 +153,17 @@ class MapRunStore:
     def set_place(self, id_: int, etag: str | None, last_key: str | None) -> None:
         """How far the items have been read, in the transaction that begins executions for them."""
         self._db.execute("UPDATE sfn_map_runs SET etag = ?, last_key = ? WHERE id = ?", (etag, last_key, id_))
+
+    def set_written(self, id_: int, statuses: Sequence[str]) -> None:
+        """The results of the executions with these statuses are where the run's results go."""
+        found = self.counts(id_)
+        executions, items = (
+            sum(counts.get(status, 0) for status in statuses) for counts in (found.executions, found.items)
+        )
+        self._db.execute(
+            "UPDATE sfn_map_runs SET written_executions = ?, written_items = ? WHERE id = ?",
+            (executions, items, id_),
+        )
 
     def set_limits(self, id_: int, max_concurrency: int, count: int | None, percentage: float | None) -> None:
         self._db.execute(
