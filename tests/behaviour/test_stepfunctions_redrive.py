@@ -108,6 +108,32 @@ def test_a_redriven_map_run_runs_only_what_has_no_result(
         assert sorted(child["redriveCount"] for child in children) == [0, 0, 1]
 
 
+def test_a_redriven_map_run_writes_beside_what_it_wrote_before(
+    aws: LocalAWS, states: Any, bucket: str
+) -> None:
+    look = task(bucket, "flag", End=True)
+    look["Parameters"] = {"Bucket": bucket, "Key.$": "$"}
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    inner = {"ProcessorConfig": config, "StartAt": "Look", "States": {"Look": look}}
+    writer = {"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": bucket, "Prefix": "out"}}
+    mapped = {"Type": "Map", "MaxConcurrency": 1, "ItemProcessor": inner, "ResultWriter": writer}
+    s3 = aws.client("s3")
+    s3.put_object(Bucket=bucket, Key="one")
+    arn = start(states, create(states, single(mapped)), '["one", "two"]')
+    assert ended(states, arn)["status"] == "FAILED"
+    s3.put_object(Bucket=bucket, Key="two")
+    states.redrive_execution(executionArn=arn)
+    key = json.loads(ended(states, arn)["output"])["ResultWriterDetails"]["Key"]
+    (run,) = states.list_map_runs(executionArn=arn)["mapRuns"]
+    folder = f"out/{run['mapRunArn'].rpartition(':')[2]}"
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix=folder)["Contents"]
+    assert [entry["Key"].removeprefix(folder) for entry in listed] == [
+        "/FAILED_0.json", "/Redrive-1/SUCCEEDED_0.json", "/Redrive-1/manifest.json",
+        "/SUCCEEDED_0.json", "/manifest.json",
+    ]  # fmt: skip
+    assert key == f"{folder}/Redrive-1/manifest.json"
+
+
 def test_a_child_execution_is_redriven_by_its_map_run_alone(states: Any) -> None:
     config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
     inner = {"ProcessorConfig": config, "StartAt": "F", "States": {"F": {"Type": "Fail"}}}

@@ -57,8 +57,7 @@ class Results:
     async def _exported(
         self, run: MapRunRow, writing: Writing, bucket: str, pending: AsyncIterator[Json] | None
     ) -> str:
-        prefix = writing.prefix.strip("/")
-        folder = f"{prefix}/{run.arn.rpartition(':')[2]}" if prefix else run.arn.rpartition(":")[2]
+        folder = _folder(run, writing)
         succeeded = _SHAPES[writing.transformation]
         entries = {
             "SUCCEEDED": self._texts(run, ("SUCCEEDED",), succeeded),
@@ -90,6 +89,12 @@ class Results:
             for row in self._store.children(run.id, status):
                 for text in shape(row):
                     yield text
+
+
+def _folder(run: MapRunRow, writing: Writing) -> str:
+    """A redriven run leaves what it wrote before, as AWS's sample reinvent2023-api312 shows."""
+    redrive = f"Redrive-{run.redrive_count}" if run.redrive_count else ""
+    return "/".join(filter(None, (writing.prefix.strip("/"), run.arn.rpartition(":")[2], redrive)))
 
 
 async def _waiting(pending: AsyncIterator[Json] | None) -> AsyncIterator[str]:
