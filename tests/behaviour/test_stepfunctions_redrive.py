@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError
 from tests.dying import dying
-from tests.stepfunctions import create, ended, refusal, single, start, types, unique
+from tests.stepfunctions import create, ended, refusal, single, start, types, unique, until
 
 from scones.testing import LocalAWS
 
@@ -132,6 +132,79 @@ def test_a_redriven_map_run_writes_beside_what_it_wrote_before(
         "/SUCCEEDED_0.json", "/manifest.json",
     ]  # fmt: skip
     assert key == f"{folder}/Redrive-1/manifest.json"
+
+
+WAITS_OR_FAILS: dict[str, Any] = {
+    "StartAt": "C",
+    "States": {
+        "C": {
+            "Type": "Choice",
+            "Choices": [{"Variable": "$", "StringEquals": "wait", "Next": "W"}],
+            "Default": "F",
+        },
+        "F": {"Type": "Fail", "Error": "Broken", "Cause": "by design"},
+        "W": {"Type": "Wait", "Seconds": 3600, "End": True},
+    },
+}
+
+
+def redriven_while_two_of_three_wait(states: Any) -> str:
+    """An execution redriven once, of whose map run one execution runs and two, which have failed, wait."""
+    inner = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}} | WAITS_OR_FAILS
+    mapped = {"Type": "Map", "MaxConcurrency": 2, "ToleratedFailureCount": 3, "ItemProcessor": inner}
+    arn = start(states, create(states, single(mapped)), '["wait", "fail", "fail"]')
+    until(lambda: counts(states, arn).get("failed") == 2)
+    (run,) = states.list_map_runs(executionArn=arn)["mapRuns"]
+    states.update_map_run(mapRunArn=run["mapRunArn"], maxConcurrency=1)
+    states.stop_execution(executionArn=arn)
+    until(lambda: counts(states, arn)["aborted"] == 1)
+    states.redrive_execution(executionArn=arn)
+    until(lambda: counts(states, arn)["running"] == 1)
+    assert counts(states, arn)["pendingRedrive"] == 2
+    return arn
+
+
+def counts(states: Any, arn: str) -> dict[str, int]:
+    """Of the child executions of an execution's one map run; none before it has begun."""
+    for run in states.list_map_runs(executionArn=arn)["mapRuns"]:
+        found: dict[str, int] = states.describe_map_run(mapRunArn=run["mapRunArn"])["executionCounts"]
+        return found
+    return {}
+
+
+def test_what_a_stop_kept_from_being_redriven_is_what_it_was(states: Any) -> None:
+    arn = redriven_while_two_of_three_wait(states)
+    states.stop_execution(executionArn=arn)
+    until(lambda: counts(states, arn)["aborted"] == 1)
+    found = counts(states, arn)
+    assert (found["failed"], found["pendingRedrive"], found["total"]) == (2, 0, 3)
+    (run,) = states.list_map_runs(executionArn=arn)["mapRuns"]
+    failed = states.list_executions(mapRunArn=run["mapRunArn"], statusFilter="FAILED")["executions"]
+    for child in failed:
+        told = states.describe_execution(executionArn=child["executionArn"])
+        assert (told["status"], told["error"], told["cause"]) == ("FAILED", "Broken", "by design")
+        assert (told["redriveCount"], types(states, child["executionArn"])[-1]) == (0, "ExecutionFailed")
+    states.redrive_execution(executionArn=arn)
+    until(lambda: counts(states, arn)["running"] == 1)
+    assert counts(states, arn)["pendingRedrive"] == 2
+    states.stop_execution(executionArn=arn)
+
+
+@pytest.mark.parametrize("point", ["stepfunctions.turn.made", "stepfunctions.turn.journaled:3"])
+def test_a_kill_changes_none_that_wait_to_be_redriven(tmp_path: Path, point: str) -> None:
+    """Within the transaction that stops their parent, and right after it; two turns are those of the start."""
+    with LocalAWS(tmp_path) as aws:
+        arn = redriven_while_two_of_three_wait(aws.client("stepfunctions"))
+    with dying(tmp_path, point) as doomed, contextlib.suppress(BotoCoreError):
+        doomed.client("stepfunctions").stop_execution(executionArn=arn)
+    with LocalAWS(tmp_path) as aws:
+        states = aws.client("stepfunctions")
+        durable = point.endswith("3")
+        assert states.describe_execution(executionArn=arn)["status"] == ("ABORTED" if durable else "RUNNING")
+        assert counts(states, arn)["pendingRedrive"] == (0 if durable else 2)
+        states.stop_execution(executionArn=arn)
+        until(lambda: counts(states, arn)["aborted"] == 1)
+        assert counts(states, arn)["failed"] == 2
 
 
 def test_a_child_execution_is_redriven_by_its_map_run_alone(states: Any) -> None:

@@ -15,9 +15,10 @@ from .map_store import MapRunRow, MapRunStore
 from .records import ExecutionRow
 from .result_files import ResultFiles, abort_uploads
 
-__all__ = ["ENDED_BADLY", "Results", "child_machine_arn"]
+__all__ = ["Results", "child_machine_arn"]
 
-ENDED_BADLY = ("FAILED", "TIMED_OUT", "ABORTED")
+_ENDED_BADLY = ("FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE")
+"""Whoever still waits to be redriven when the results are written will not be."""
 
 
 def child_machine_arn(row: ExecutionRow) -> str:
@@ -61,7 +62,7 @@ class Results:
         succeeded = _SHAPES[writing.transformation]
         entries = {
             "SUCCEEDED": self._texts(run, ("SUCCEEDED",), succeeded),
-            "FAILED": self._texts(run, ENDED_BADLY, _whole),
+            "FAILED": self._texts(run, _ENDED_BADLY, _whole),
             "PENDING": _waiting(pending),
         }
         try:
@@ -81,7 +82,7 @@ class Results:
                 await abort_uploads(self._call, bucket, f"{folder}/")
             code = f"Service: Amazon S3; Status Code: {problem.status}; Error Code: {problem.code}"
             raise StateError("States.ResultWriterFailed", f"{problem.message} ({code})") from None
-        self._store.set_written(run.id, ("SUCCEEDED", *ENDED_BADLY))
+        self._store.set_written(run.id, ("SUCCEEDED", *_ENDED_BADLY))
         return dumps({"MapRunArn": run.arn, "ResultWriterDetails": {"Bucket": bucket, "Key": key}})
 
     async def _texts(self, run: MapRunRow, statuses: tuple[str, ...], shape: "_Shape") -> AsyncIterator[str]:
@@ -117,7 +118,7 @@ def _whole(row: ExecutionRow) -> Iterator[str]:
         "RedriveStatus": "NOT_REDRIVABLE" if row.status == "SUCCEEDED" else "REDRIVABLE_BY_MAP_RUN",
         "StartDate": iso(row.started_ms),
         "StateMachineArn": child_machine_arn(row),
-        "Status": row.status,
+        "Status": row.ended_as or row.status,
         "StopDate": iso(row.stopped_ms or row.started_ms),
     }
     if row.status == "SUCCEEDED":

@@ -114,7 +114,10 @@ class MapRunStore:
         return [MapRunRow.from_row(row) for row in rows]
 
     def end(self, execution: int, task: int, status: str, stopped_ms: int) -> None:
-        """Its end is committed with the turn that takes it, so that the two never disagree."""
+        """Its end is committed with the turn that takes it, so that the two never disagree.
+
+        What still waits to be redriven has not been: it is again what it was.
+        """
         check_move(MAP_RUN_MOVES, "RUNNING", status)
         self._db.execute(
             "UPDATE sfn_map_runs SET status = ?, stopped_ms = ?"
@@ -122,7 +125,8 @@ class MapRunStore:
             (status, stopped_ms, execution, task),
         )
         self._db.execute(
-            "UPDATE sfn_executions SET status = 'ABORTED' WHERE status = 'PENDING_REDRIVE'"
+            "UPDATE sfn_executions SET status = coalesce(ended_as, 'ABORTED'), ended_as = NULL"
+            " WHERE status = 'PENDING_REDRIVE'"
             " AND map_run = (SELECT id FROM sfn_map_runs WHERE execution = ? AND task = ?)",
             (execution, task),
         )
@@ -131,7 +135,7 @@ class MapRunStore:
         """The run goes on; what has ended badly waits to be redriven. A source no item came from is new."""
         check_move(MAP_RUN_MOVES, run.status, "RUNNING")
         self._db.execute(
-            "UPDATE sfn_executions SET status = 'PENDING_REDRIVE'"
+            "UPDATE sfn_executions SET ended_as = status, status = 'PENDING_REDRIVE'"
             " WHERE map_run = ? AND status IN ('FAILED', 'TIMED_OUT', 'ABORTED')",
             (run.id,),
         )
@@ -145,7 +149,9 @@ class MapRunStore:
     def refuse_redrive(self, execution: ExecutionRow) -> None:
         """Of an execution that cannot be redriven: it has failed, as before."""
         check_move(EXECUTION_MOVES, execution.status, "FAILED")
-        self._db.execute("UPDATE sfn_executions SET status = 'FAILED' WHERE id = ?", (execution.id,))
+        self._db.execute(
+            "UPDATE sfn_executions SET status = 'FAILED', ended_as = NULL WHERE id = ?", (execution.id,)
+        )
 
     def set_items(self, id_: int, items: int) -> None:
         self._db.execute("UPDATE sfn_map_runs SET items = ? WHERE id = ?", (items, id_))

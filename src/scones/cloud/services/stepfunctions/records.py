@@ -37,9 +37,10 @@ EXECUTION_MOVES = {
     "FAILED": {"RUNNING", "PENDING_REDRIVE"},
     "TIMED_OUT": {"RUNNING", "PENDING_REDRIVE"},
     "ABORTED": {"RUNNING", "PENDING_REDRIVE"},
-    "PENDING_REDRIVE": {"RUNNING", "FAILED", "ABORTED"},
+    "PENDING_REDRIVE": {"RUNNING", "FAILED", "TIMED_OUT", "ABORTED"},
 }
-"""An execution runs again by a redrive alone; one that a map run began waits for its turn then."""
+"""An execution runs again by a redrive alone; one that a map run began waits for its turn then, and is what
+it was where its turn never comes."""
 MACHINE_MOVES: dict[str, set[str]] = {"ACTIVE": {"DELETING"}, "DELETING": set()}
 MAP_RUN_MOVES: dict[str, set[str]] = {
     "RUNNING": {"SUCCEEDED", "FAILED", "ABORTED"},
@@ -114,6 +115,8 @@ class ExecutionRow:
     """How many of the Map's items it was given."""
     redrive_count: int
     redriven_ms: int | None
+    ended_as: str | None
+    """Of one that is PENDING_REDRIVE: the status that its last end gave it."""
 
     @classmethod
     def from_row(cls, row: Row) -> Self:

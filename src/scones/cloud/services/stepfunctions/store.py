@@ -363,7 +363,8 @@ class Store:
         check_move(EXECUTION_MOVES, row.status, "RUNNING")
         self._db.execute(
             "UPDATE sfn_executions SET status = 'RUNNING', error = NULL, cause = NULL, stopped_ms = NULL,"
-            " redrive_count = redrive_count + 1, redriven_ms = ? WHERE id = ? AND status = ?",
+            " ended_as = NULL, redrive_count = redrive_count + 1, redriven_ms = ?"
+            " WHERE id = ? AND status = ?",
             (redriven_ms, row.id, row.status),
         )
         self._db.execute(
