@@ -172,7 +172,9 @@ def counts(states: Any, arn: str) -> dict[str, int]:
     return {}
 
 
-def test_what_a_stop_kept_from_being_redriven_is_what_it_was(states: Any) -> None:
+def test_what_a_stop_kept_from_being_redriven_is_what_it_was(
+    states: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     arn = redriven_while_two_of_three_wait(states)
     states.stop_execution(executionArn=arn)
     until(lambda: counts(states, arn)["aborted"] == 1)
@@ -188,6 +190,21 @@ def test_what_a_stop_kept_from_being_redriven_is_what_it_was(states: Any) -> Non
     until(lambda: counts(states, arn)["running"] == 1)
     assert counts(states, arn)["pendingRedrive"] == 2
     states.stop_execution(executionArn=arn)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_a_redrive_need_not_wait_until_the_stopped_map_run_is_down(states: Any) -> None:
+    inner = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}} | WAITS_OR_FAILS
+    mapped = single({"Type": "Map", "ItemProcessor": inner})
+    arn = start(states, create(states, mapped), json.dumps(["wait"] * 1000))
+    until(lambda: counts(states, arn).get("running") == 1000)
+    for _ in range(3):
+        states.stop_execution(executionArn=arn)
+        states.redrive_execution(executionArn=arn)
+    until(lambda: counts(states, arn)["running"] == 1000)
+    assert states.describe_execution(executionArn=arn)["status"] == "RUNNING"
+    states.stop_execution(executionArn=arn)
+    until(lambda: counts(states, arn)["aborted"] == 1000)
 
 
 @pytest.mark.parametrize("point", ["stepfunctions.turn.made", "stepfunctions.turn.journaled:3"])

@@ -9,18 +9,18 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Protocol
 
-from scones.cloud.asl.distributed import STATE_DATA, Batching, MapRunPlan
+from scones.cloud.asl.distributed import STATE_DATA, MapRunPlan
 from scones.cloud.asl.failures import RUNTIME, StateError
 from scones.cloud.asl.journal import Failed, Invoke, Mapped, Stimulus
-from scones.cloud.asl.jsontext import Json, dumps, too_large
+from scones.cloud.asl.jsontext import Json, too_large
 from scones.cloud.asl.machine import Machine
 from scones.cloud.ports import Call, Clock, Ids, Spawn
 from scones.cloud.state.db import Database
 
 from .item_reader import ItemReader, Place
+from .map_inputs import Batch, Given
 from .map_results import Results
 from .map_store import MapRunRow, MapRunStore
 from .records import ExecutionRow, MachineRow
@@ -89,14 +89,20 @@ class MapRuns:
         """The run that a task asks for, driven from now on: a new one, or one that a crash has stopped."""
         row = self.rows.by_task(execution, invoke.task)
         assert row is not None
-        if run := self._under_way.get(row.id):
-            return run
+        before = self._under_way.get(row.id)
+        if before is not None and not before.stopped:
+            before.machine = machine
+            return before
         run = self._under_way[row.id] = MapRun(self, row, invoke, machine)
         self.spawn(run.drive(), name=f"stepfunctions-map-run-{row.id}")
         return run
 
+    def drives(self, run: "MapRun") -> bool:
+        """False once a redrive has put another in its place."""
+        return self._under_way.get(run.row.id) is run
+
     def forget(self, run: "MapRun") -> None:
-        if self._under_way.get(run.row.id) is run:
+        if self.drives(run):
             del self._under_way[run.row.id]
 
     def child_over(self, id_: int, status: str, items: int) -> None:
@@ -110,20 +116,17 @@ class MapRuns:
             run.look_again()
 
     async def stop_orphans(self) -> None:
-        """End what a run that is over has left running."""
-        for id_ in self.rows.orphans():
-            self.host.abort(id_, None, None)
+        """End what a run that is over has left running. One that is redriven meanwhile keeps what is left."""
+        last = 0
+        while found := self.rows.orphans(last, _BATCH):
+            for id_ in found:
+                self.host.abort(id_, None, None)
+            last = found[-1]
             await asyncio.sleep(0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Input:
-    """What one execution is given."""
-
-    input: Json
-    items: int
-    key: str | None
-    """Of the last item, where the items are a listing."""
+class _StoppedError(Exception):
+    """Nobody waits for the run any more."""
 
 
 class MapRun:
@@ -134,10 +137,12 @@ class MapRun:
         self._runs = runs
         self._invoke = invoke
         self._plan = MapRunPlan.of(invoke.parameters)
-        self._machine = machine
+        self.machine = machine
+        """The execution's; another one once it has been rebuilt."""
         self._place = Place()
         self._news = asyncio.Event()
-        self._stopped = False
+        self.stopped = False
+        """Whether nobody waits for it any more; a redrive has another drive it."""
         parent = runs.store.execution_by_id(row.execution)
         assert parent is not None
         self._parent = parent
@@ -151,7 +156,7 @@ class MapRun:
 
     def stop(self) -> None:
         """Nobody waits for the run any more: its executions are stopped."""
-        self._stopped = True
+        self.stopped = True
         self._news.set()
 
     def child_over(self, status: str, items: int) -> None:
@@ -168,33 +173,37 @@ class MapRun:
         """Until the run is over and the execution that waits for it has been told."""
         try:
             answer = await self._answer()
+            self._check_stopped()
+            self._runs.host.tell(self.row.execution, self._invoke.task, answer)
+        except _StoppedError:
+            await self._stop_children()
+        finally:
+            self._runs.forget(self)
+
+    async def _answer(self) -> Stimulus:
+        try:
+            return Mapped(self._invoke.task, await self._output())
         except StateError as failure:
             await self._stop_children()
-            answer = await self._failed_with(failure)
+            return await self._failed_with(failure)
+        except _StoppedError:
+            raise
         except Exception:
             _log.exception("a map run failed", extra={"map_run": self.row.arn})
             await self._stop_children()
-            answer = Failed(self._invoke.task, RUNTIME, "An internal error stopped this map run.")
-        if answer is not None:
-            self._runs.host.tell(self.row.execution, self._invoke.task, answer)
-        else:
-            await self._stop_children()
-        self._runs.forget(self)
+            return Failed(self._invoke.task, RUNTIME, "An internal error stopped this map run.")
 
-    async def _answer(self) -> Stimulus | None:
-        """None where the run has been stopped."""
+    async def _output(self) -> str | None:
+        self._check_stopped()
         if self._plan.failure is not None:
             raise StateError(*self._plan.failure)
         await self._redrive_all()
         await self._begin_all()
-        while self._running and not self._stopped:
+        while self._running:
             self._check_tolerance()
             await self._wait()
-        if self._stopped:
-            return None
         self._check_tolerance()
-        output = await self._results().of(self.row, self._plan.writing, None)
-        return Mapped(self._invoke.task, output)
+        return await self._results().of(self.row, self._plan.writing, None)
 
     def _results(self) -> Results:
         return Results(self._runs.rows, self._runs.call)
@@ -223,11 +232,9 @@ class MapRun:
     async def _redrive_all(self) -> None:
         """After a redrive: the executions that ended badly go on first, as places become free."""
         for row in self._runs.rows.children(self.row.id, "PENDING_REDRIVE"):
-            while self._running >= self._limit() and not self._stopped:
+            while self._running >= self._limit():
                 self._check_tolerance()
                 await self._wait()
-            if self._stopped:
-                return
             now = milliseconds(self._runs.clock.now())
             with self._runs.db.transaction():
                 if not_redrivable(self._runs.store, row, now) is None:
@@ -237,23 +244,20 @@ class MapRun:
                     self._running -= 1
                 self._runs.rows.refuse_redrive(row)
                 self._failed += row.items or 0
-            await asyncio.sleep(0)
+            await self._pause()
 
     async def _begin_all(self) -> None:
         if self._plan.reading is None:
-            self._counted(len(self._machine.mapped_items(self._invoke.task)))
-        held: list[_Input] = []
+            self._counted(len(self.machine.mapped_items(self._invoke.task)))
+        held: list[Given] = []
         async with aclosing(self._inputs()) as inputs:
             async for execution in inputs:
                 held.append(execution)
                 if len(held) >= min(_BATCH, self._limit()):
                     await self._begin(held)
                     held = []
-                if self._stopped:
-                    return
         await self._begin(held)
-        if not self._stopped:
-            self._counted(self._read)
+        self._counted(self._read)
 
     def _counted(self, items: int) -> None:
         """It is known how many items there are."""
@@ -264,9 +268,9 @@ class MapRun:
     def _limit(self) -> int:
         return min(self.row.max_concurrency or _MOST_AT_ONCE, _MOST_AT_ONCE)
 
-    async def _begin(self, held: list[_Input]) -> None:
+    async def _begin(self, held: list[Given]) -> None:
         """Begin executions as places become free, many in one commit."""
-        while held and not self._stopped:
+        while held:
             self._check_tolerance()
             free = self._limit() - self._running
             if free <= 0:
@@ -278,9 +282,9 @@ class MapRun:
                 for execution in now:
                     self._begin_one(execution)
                 self._runs.rows.set_place(self.row.id, self._place.etag, now[-1].key)
-            await asyncio.sleep(0)
+            await self._pause()
 
-    def _check_sizes(self, inputs: list[_Input]) -> None:
+    def _check_sizes(self, inputs: list[Given]) -> None:
         for number, execution in enumerate(inputs):
             if too_large(execution.input.text):
                 raise StateError(
@@ -289,7 +293,7 @@ class MapRun:
                     " has a size exceeding the maximum number of bytes service limit.",
                 )
 
-    def _begin_one(self, execution: _Input) -> None:
+    def _begin_one(self, execution: Given) -> None:
         runs, parent, machine = self._runs, self._parent, self._parent_machine
         name = runs.ids.uuid()
         kind, suffix = ("express", f":{runs.ids.uuid()}") if self.row.express else ("execution", "")
@@ -313,8 +317,20 @@ class MapRun:
         runs.host.begin(child, machine)
 
     async def _wait(self) -> None:
+        self._check_stopped()
         self._news.clear()
         await self._news.wait()
+        self._check_stopped()
+
+    async def _pause(self) -> None:
+        """Let others have the loop."""
+        await asyncio.sleep(0)
+        self._check_stopped()
+
+    def _check_stopped(self) -> None:
+        """After whatever was awaited: the machine has forgotten the task of a run that was stopped."""
+        if self.stopped:
+            raise _StoppedError
 
     def _check_tolerance(self) -> None:
         """Raises the failure of a run of which too many items have failed."""
@@ -328,20 +344,22 @@ class MapRun:
             raise EXCEEDED
 
     async def _stop_children(self) -> None:
-        self._stopped = True
+        """What a redrive finds still running goes on with the run."""
         self._recount()
         running = [row.id for row in self._runs.rows.children(self.row.id, "RUNNING")]
         for count, id_ in enumerate(running):
+            if not self._runs.drives(self):
+                return
             self._runs.host.abort(id_, None, None)
             if count % _BATCH == 0:
                 await asyncio.sleep(0)
 
     # The items ------------------------------------------------------------------------------------
 
-    async def _inputs(self) -> AsyncGenerator[_Input, None]:
+    async def _inputs(self) -> AsyncGenerator[Given, None]:
         """What each execution that has not begun yet is given."""
         batching = self._plan.batching
-        held = _Batch(batching) if batching else None
+        held = Batch(batching) if batching else None
         async with aclosing(self._items()) as items:
             async for item in items:
                 if batching is None or held is None:
@@ -349,55 +367,25 @@ class MapRun:
                     continue
                 if held.full(item):
                     yield held.input()
-                    held = _Batch(batching)
+                    held = Batch(batching)
                 held.add(item)
         if held:
             yield held.input()
 
-    async def _items(self) -> AsyncGenerator[_Input, None]:
+    async def _items(self) -> AsyncGenerator[Given, None]:
         """What the ItemSelector makes of each item, from the first that no execution has."""
+        self._check_stopped()
         task, index = self._invoke.task, self._read
-        select = self._machine.item_input
         if self._plan.reading is None:
-            for number, item in enumerate(self._machine.mapped_items(task)[index:], index):
-                yield _Input(select(task, number, item, STATE_DATA, None), 1, None)
+            for number, item in enumerate(self.machine.mapped_items(task)[index:], index):
+                self._check_stopped()
+                yield Given(self.machine.item_input(task, number, item, STATE_DATA, None), 1, None)
             return
         row = self._runs.rows.by_id(self.row.id)
         self._place = Place(row.etag, row.last_key)
         async with aclosing(self._runs.reader.items(self._plan.reading, self._place, index)) as items:
             async for item in items:
-                yield _Input(select(task, index, item.value, item.source, item.name), 1, item.key)
+                self._check_stopped()
+                given = self.machine.item_input(task, index, item.value, item.source, item.name)
+                yield Given(given, 1, item.key)
                 index += 1
-
-
-class _Batch:
-    """Items that make one execution's input."""
-
-    def __init__(self, batching: Batching) -> None:
-        self._batching = batching
-        self._items: list[_Input] = []
-        self._size = len(self._text("").encode())
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def full(self, item: _Input) -> bool:
-        """Whether the batch must go before the item."""
-        if not self._items:
-            return False
-        most = self._batching.max_items
-        size = self._size + len(item.input.text.encode()) + 1
-        return bool(most and len(self._items) >= most) or size > self._batching.max_bytes
-
-    def add(self, item: _Input) -> None:
-        self._items.append(item)
-        self._size += len(item.input.text.encode()) + 1
-
-    def _text(self, items: str) -> str:
-        given = self._batching.batch_input
-        first = "" if given is None else f'"BatchInput":{dumps(given)},'
-        return f'{{{first}"Items":[{items}]}}'
-
-    def input(self) -> _Input:
-        text = self._text(",".join(item.input.text for item in self._items))
-        return _Input(Json(text=text), len(self._items), self._items[-1].key)

@@ -223,10 +223,11 @@ class MapRunStore:
         )
         return [ExecutionRow.from_row(row) for row in rows]
 
-    def orphans(self) -> list[int]:
-        """Executions that run although their map run is over."""
+    def orphans(self, after: int, limit: int) -> list[int]:
+        """Executions that run although their map run is over, those with ids beyond `after`."""
         rows = self._db.all(
             "SELECT e.id FROM sfn_executions e JOIN sfn_map_runs m ON m.id = e.map_run"
-            " WHERE e.status = 'RUNNING' AND m.status != 'RUNNING'"
+            " WHERE e.status = 'RUNNING' AND m.status != 'RUNNING' AND e.id > ? ORDER BY e.id LIMIT ?",
+            (after, limit),
         )
         return [row["id"] for row in rows]
