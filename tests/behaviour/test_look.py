@@ -84,6 +84,92 @@ def test_an_execution_is_listed_shown_and_drawn(look: Any, execution: str, tmp_p
     assert "Ask: CAUGHT" in (tmp_path / "a.svg").read_text()
 
 
+RETRIED = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 1}]
+FLAKY: dict[str, Any] = {
+    "StartAt": "First?",
+    "States": {
+        "First?": {
+            "Type": "Choice",
+            "Choices": [{"Variable": "$.retries", "NumericEquals": 0, "Next": "Break"}],
+            "Default": "Work",
+        },
+        "Break": {"Type": "Fail", "Error": "Broken"},
+        "Work": {"Type": "Pass", "End": True},
+    },
+}
+SLOW = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 1, "End": True}}}
+
+
+def told(look: Any, states: Any, definition: dict[str, Any], given: str = "{}") -> dict[str, Any]:
+    """What `show` tells of each state, once the execution is over."""
+    arn = start(states, create(states, definition), given)
+    ended(states, arn)
+    shown = json.loads(look("show", arn, "--json").stdout)
+    return {state["name"]: state for state in shown["states"]}
+
+
+def test_what_a_failed_attempt_of_a_parallel_left_behind_does_not_run_for_ever(
+    look: Any, states: Any
+) -> None:
+    both = {
+        "Type": "Parallel",
+        "Parameters": {"retries.$": "$$.State.RetryCount"},
+        "Branches": [FLAKY, SLOW],
+        "Retry": RETRIED,
+        "End": True,
+    }
+    found = told(look, states, {"StartAt": "Both", "States": {"Both": both}})
+    assert {name: state["status"] for name, state in found.items()} == {
+        "Both": "SUCCEEDED", "First?": "SUCCEEDED", "Break": "FAILED", "Work": "SUCCEEDED",
+        "Wait": "SUCCEEDED",
+    }  # fmt: skip
+    assert (found["Both"]["retries"], found["Wait"]["entered"], found["Wait"]["exited"]) == (1, 2, 1)
+
+
+def test_a_retried_map_tells_of_the_items_of_its_last_attempt(look: Any, states: Any) -> None:
+    each = {
+        "Type": "Map",
+        "ItemSelector": {"retries.$": "$$.State.RetryCount"},
+        "ItemProcessor": FLAKY,
+        "Retry": RETRIED,
+        "End": True,
+    }
+    found = told(look, states, {"StartAt": "Each", "States": {"Each": each}}, "[1, 2]")
+    assert (found["Each"]["status"], found["Each"]["retries"]) == ("SUCCEEDED", 1)
+    assert found["Each"]["iterations"] == {"started": 2, "succeeded": 2}
+
+
+def test_a_caught_failure_inside_leaves_nothing_running(look: Any, states: Any) -> None:
+    wait = {"StartAt": "Outside", "States": {"Outside": {"Type": "Wait", "Seconds": 60, "End": True}}}
+    fail = {"StartAt": "Break", "States": {"Break": {"Type": "Fail", "Error": "Broken"}}}
+    inner = {"Type": "Parallel", "Branches": [SLOW, fail], "End": True}
+    outer = {
+        "Type": "Parallel",
+        "Branches": [{"StartAt": "Inner", "States": {"Inner": inner}}, wait],
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Done"}],
+        "End": True,
+    }
+    found = told(look, states, {"StartAt": "Outer", "States": {"Outer": outer, "Done": {"Type": "Succeed"}}})
+    assert {name: state["status"] for name, state in found.items()} == {
+        "Outer": "CAUGHT", "Inner": "FAILED", "Break": "FAILED", "Wait": "ABORTED", "Outside": "ABORTED",
+        "Done": "SUCCEEDED",
+    }  # fmt: skip
+
+
+def test_an_expression_fails_its_own_state_and_not_the_one_before(look: Any, states: Any) -> None:
+    machine = {
+        "QueryLanguage": "JSONata",
+        "StartAt": "Before",
+        "States": {
+            "Before": {"Type": "Pass", "Next": "Bad"},
+            "Bad": {"Type": "Pass", "Output": "{% $nothing %}", "End": True},
+        },
+    }
+    found = told(look, states, machine)
+    assert (found["Before"]["status"], found["Before"]["error"]) == ("SUCCEEDED", None)
+    assert (found["Bad"]["status"], found["Bad"]["error"]) == ("FAILED", "States.QueryEvaluationError")
+
+
 def test_a_listing_that_is_cut_says_so(look: Any, aws: LocalAWS, execution: str) -> None:
     machine = execution.split(":")[-2]
     states = aws.client("stepfunctions")

@@ -1,10 +1,16 @@
 """Events and a definition become what happened to each state."""
 
+import json
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from scones.workflow.history import StateSummary, summarize
 
+CASES = os.environ.get("SCONES_ASL_CASES")
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MACHINE: dict[str, Any] = {
     "StartAt": "Ask",
@@ -89,3 +95,18 @@ def test_a_redrive_takes_up_a_map_and_forgets_which_items_failed() -> None:
     each, inner = summarize(machine, events)
     assert (each.status, each.redrives, each.iterations) == ("RUNNING", 1, {"started": 1})
     assert (inner.status, inner.redrives) == ("RUNNING", 1)
+
+
+@pytest.mark.skipif(not CASES, reason="SCONES_ASL_CASES is not set")
+@pytest.mark.parametrize("file", ["pure.jsonl", "lambda.jsonl", "services.jsonl"])
+def test_of_executions_recorded_on_aws_nothing_runs_on(file: str) -> None:
+    """And where one failed, a state did."""
+    for case in map(json.loads, (Path(CASES or "") / file).read_text("utf-8").splitlines()):
+        events = case["expected"].get("events") or []
+        if any(isinstance(event["id"], list) for event in events):  # branches in any order
+            continue
+        told = summarize(case["definition"], [event | {"timestamp": START} for event in events])
+        running = [state.name for state in told if state.status == "RUNNING"]
+        assert running == [], case["id"]
+        if events and events[-1]["type"] == "ExecutionFailed":
+            assert "FAILED" in {state.status for state in told}, case["id"]
