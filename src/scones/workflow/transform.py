@@ -83,31 +83,10 @@ def transform(
         raise WorkflowError(
             f"there is nothing under s3://{aws.bucket}/{prefix}", "scones etl, or another PREFIX"
         )
-    role = ensure_role(aws, "scones-sagemaker", progress)
-    model = ensure_model(aws, trained, role)
-    name = f"{TRANSFORM_JOBS}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    request = _request(aws, name, model, prefix, instances=instances, instance_type=instance_type)
-    sagemaker = aws.client("sagemaker")
-    once_propagated(lambda: sagemaker.create_transform_job(**request), poll_s=aws.settings.poll_s)
-    progress.say(f"transform job {name}")
+    name, model = _begin(aws, progress, trained, prefix, instances=instances, instance_type=instance_type)
     output = f"{OUTPUT_PREFIX}{name}/"
-    job = _wait(aws, name, output, total, progress)
-    if job["TransformJobStatus"] != "Completed":
-        done = sum(1 for _ in _keys(aws, output))
-        reason = job.get("FailureReason") or "it was stopped"
-        raise WorkflowError(
-            f"transform job {name} ended {job['TransformJobStatus']}: {reason};"
-            f" {done:,} of {total:,} pictures have their result",
-            f"the log group /aws/sagemaker/TransformJobs names the others: streams {name}/",
-        )
-    labels: dict[str, int] = (store.get(aws, store.MANIFEST) or {}).get("test", {})
-    classes = tuple(trained["classes"])
-    tally = _Tally(classes, labels, aws.settings.threshold)
-    with _opened(table) as file, progress.bar("reading the results", total) as advance:
-        for result in _results(aws, output, prefix, classes, advance):
-            tally.add(result)
-            if file:
-                file.write(tally.line(result))
+    job = _completed(aws, progress, name, output, total)
+    tally = _tallied(aws, progress, trained, output, prefix, total, table)
     if tally.count != total:
         raise WorkflowError(f"transform job {name} has {tally.count:,} results for {total:,} pictures")
     return Transform(
@@ -116,8 +95,8 @@ def transform(
         source=f"s3://{aws.bucket}/{prefix}",
         output=f"s3://{aws.bucket}/{output}",
         count=tally.count,
-        classes=classes,
-        predicted={kind: tally.predicted[index] for index, kind in enumerate(classes)},
+        classes=tally.classes,
+        predicted={kind: tally.predicted[index] for index, kind in enumerate(tally.classes)},
         mean_confidence=tally.confidence / tally.count,
         threshold=aws.settings.threshold,
         coverage=tally.sure / tally.count,
@@ -126,6 +105,26 @@ def transform(
         job_seconds=(job["TransformEndTime"] - job["CreationTime"]).total_seconds(),
         seconds=time.monotonic() - started,
     )
+
+
+def _begin(
+    aws: Aws,
+    progress: Progress,
+    trained: dict[str, Any],
+    prefix: str,
+    *,
+    instances: int,
+    instance_type: str,
+) -> tuple[str, str]:
+    """Create the model, where it is not there yet, and a job for it; their names, the job's first."""
+    role = ensure_role(aws, "scones-sagemaker", progress)
+    model = ensure_model(aws, trained, role)
+    name = f"{TRANSFORM_JOBS}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    request = _request(aws, name, model, prefix, instances=instances, instance_type=instance_type)
+    sagemaker = aws.client("sagemaker")
+    once_propagated(lambda: sagemaker.create_transform_job(**request), poll_s=aws.settings.poll_s)
+    progress.say(f"transform job {name}")
+    return name, model
 
 
 def _request(
@@ -143,6 +142,20 @@ def _request(
         },
         "TransformResources": {"InstanceType": instance_type, "InstanceCount": instances},
     }
+
+
+def _completed(aws: Aws, progress: Progress, name: str, output: str, total: int) -> dict[str, Any]:
+    """The job's description once it is Completed. Raises WorkflowError for any other end."""
+    job = _wait(aws, name, output, total, progress)
+    if job["TransformJobStatus"] == "Completed":
+        return job
+    done = sum(1 for _ in _keys(aws, output))
+    reason = job.get("FailureReason") or "it was stopped"
+    raise WorkflowError(
+        f"transform job {name} ended {job['TransformJobStatus']}: {reason};"
+        f" {done:,} of {total:,} pictures have their result",
+        f"the log group /aws/sagemaker/TransformJobs names the others: streams {name}/",
+    )
 
 
 def _wait(aws: Aws, name: str, output: str, total: int, progress: Progress) -> dict[str, Any]:
@@ -210,6 +223,26 @@ class _Tally:
     def line(self, result: _Result) -> str:
         name = self.classes[result.predicted]
         return json.dumps({"key": result.key, "class": name, "confidence": result.confidence}) + "\n"
+
+
+def _tallied(
+    aws: Aws,
+    progress: Progress,
+    trained: dict[str, Any],
+    output: str,
+    prefix: str,
+    total: int,
+    table: Path | None,
+) -> _Tally:
+    """The results read and counted, each a line of the table where one is wanted."""
+    labels: dict[str, int] = (store.get(aws, store.MANIFEST) or {}).get("test", {})
+    tally = _Tally(tuple(trained["classes"]), labels, aws.settings.threshold)
+    with _opened(table) as file, progress.bar("reading the results", total) as advance:
+        for result in _results(aws, output, prefix, tally.classes, advance):
+            tally.add(result)
+            if file:
+                file.write(tally.line(result))
+    return tally
 
 
 def _results(
