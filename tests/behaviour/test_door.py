@@ -246,6 +246,20 @@ def test_the_client_never_waits_for_its_100_continue(door: Door) -> None:
     assert time.monotonic() - started < 4  # botocore gives a silent server one second for each
 
 
+def test_a_short_reply_comes_in_one_piece(door: Door) -> None:
+    """So that nobody gets its head alone when the cloud dies."""
+    asked = (
+        b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        b"Content-Length: 43\r\n\r\nAction=GetCallerIdentity&Version=2011-06-15"
+    )
+    with socket.create_connection(("127.0.0.1", door.port), timeout=10) as connection:
+        for _ in range(20):
+            connection.sendall(asked)
+            head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert b"content-length: %d\r\n" % len(body) in head + b"\r\n"
+
+
 def test_every_protocol_goes_there_and_back(door: Door) -> None:
     sagemaker, functions = door.client("sagemaker"), door.client("lambda")
     model = sagemaker.create_model(ModelName="m", ExecutionRoleArn="arn:aws:iam::123456789012:role/r")

@@ -8,12 +8,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from scones.cloud.gathering import Gathering
 from scones.cloud.invocations import InvocationConnection
 from scones.cloud.ports import FileBody
 from scones.cloud.settings import CloudSettings
@@ -143,7 +144,7 @@ class Server:
         """What uvicorn puts at a new connection."""
 
         def general() -> asyncio.Protocol:
-            return HttpToolsProtocol(config=config, server_state=server_state, **state)
+            return _Connection(config=config, server_state=server_state, **state)
 
         return InvocationConnection(
             self._invocation, general, server_state.connections, server_state.tasks, _KEEP_ALIVE_S
@@ -166,6 +167,17 @@ class Server:
         except asyncio.CancelledError:
             response = _CLOSING
         await _reply(response, scope["method"], body, send)
+
+
+class _Connection(HttpToolsProtocol):
+    """Sends a reply's head together with its body, where both are there.
+
+    uvicorn writes them one after the other. A client that gets the head alone, because the cloud died in
+    between, may take the reply for whole.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(cast(asyncio.Transport, Gathering(transport)))
 
 
 class _Body:
