@@ -107,10 +107,10 @@ def test_a_seeded_random_number_repeats_and_stays_in_its_range() -> None:
         "States.StringSplit(1, ',')",
     ],
 )
-def test_a_function_that_refuses_its_arguments_fails_as_an_intrinsic(call: str) -> None:
+def test_a_function_that_refuses_its_arguments_fails_the_state_for_good(call: str) -> None:
     with pytest.raises(IntrinsicError) as problem:
         compile_call(call).evaluate(environment())
-    assert problem.value.error == "States.IntrinsicFailure"
+    assert problem.value.error == "States.Runtime"
     assert f"The function '{call}' had the following error: " in (problem.value.cause or "")
 
 

@@ -256,7 +256,7 @@ def test_an_item_selector_that_fails_midway_fails_the_map() -> None:
     state = {"Type": "Map", "ItemProcessor": processor, "MaxConcurrency": 1, "End": True,
              "ItemSelector": {"v.$": "States.MathAdd($$.Map.Item.Value, 1)"}}  # fmt: skip
     end, events = finish({"M": state}, '[1,"x"]')
-    assert end.error == "States.IntrinsicFailure"
+    assert end.error == "States.Runtime"
     assert events[-2]["type"] == "MapStateFailed"
 
 

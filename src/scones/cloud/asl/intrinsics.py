@@ -1,7 +1,7 @@
 """The intrinsic functions of payload templates: `States.Format('{}', $.a)` and its eighteen sisters.
 
-`compile_call` reads a call once; `Call.evaluate` runs it. What a function refuses is
-States.IntrinsicFailure; an argument's path that leads nowhere is States.Runtime.
+`compile_call` reads a call once; `Call.evaluate` runs it. Whatever a function refuses, and an argument's
+path that leads nowhere, is States.Runtime: States.IntrinsicFailure is reserved, as documented.
 """
 
 import base64
@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from .environment import Environment
-from .failures import DataError, StateError
+from .failures import DataError
 from .jsontext import dumps, java_order, loads
 from .paths import Path, PathError, compile_path
 
@@ -34,13 +34,8 @@ _CONSTANTS = {"true": True, "false": False, "null": None}
 _PLACEHOLDER = re.compile(r"\\(.)|\{\}|([{}])")
 
 
-class IntrinsicError(StateError):
+class IntrinsicError(DataError):
     """A function refused its arguments."""
-
-    wrapped = True
-
-    def __init__(self, message: str) -> None:
-        super().__init__("States.IntrinsicFailure", message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +54,7 @@ class Call:
     arguments: tuple["Argument", ...]
 
     def evaluate(self, environment: Environment) -> Any:
-        """Raises IntrinsicError, DataError."""
+        """Raises DataError."""
         try:
             values = [self._value(argument, environment) for argument in self.arguments]
             if self.name == "Format":
