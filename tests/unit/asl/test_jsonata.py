@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from scones.cloud.asl.definition import compile_definition
+from scones.cloud.asl.environment import Environment
 from scones.cloud.asl.failures import DefinitionError
 from scones.cloud.asl.journal import Event, Fired, Invoke, SetTimer, Started, Succeeded
 from scones.cloud.asl.jsonata import UNDEFINED, QueryError, evaluate_query, parse_query
 from scones.cloud.asl.machine import Execution, Machine
+from scones.cloud.asl.query import compile_payload
 
 NOW_MS = 1_700_000_000_000
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:f"
@@ -222,3 +224,13 @@ def test_long_evaluations_of_one_execution_take_turns_with_others() -> None:
     for _ in range(20):
         machine.feed([], NOW_MS)
     assert machine.status == "SUCCEEDED"
+
+
+def test_data_that_an_expression_sees_is_work_and_what_it_does_not_name_is_none() -> None:
+    seen: list[int] = []
+    view = Environment(None, dict, {"many": list(range(640_000)), "few": [1]}, lambda: 0, worked=seen.append)
+    assert compile_payload("{% $few[0] %}", "Output").evaluate(view) == 1
+    assert compile_payload("{% $count($many) %}", "Output").evaluate(view) == 640_000
+    without, with_many = seen
+    assert without < 100
+    assert with_many > 10_000

@@ -28,6 +28,8 @@ _BUDGET = 100_000
 _DEPTH = 100
 """Of nested evaluations, as measured on AWS; each takes up to a dozen frames of Python."""
 _RECURSION_LIMIT = 12_000
+_VALUES_A_STEP = 64
+"""What an expression may see is copied for it: so many values take as long as a step."""
 _LONGEST_TEXT = 4_194_304
 """Characters of a text on the way, the most that AWS was seen to allow."""
 _LONGEST_RANGE = 1_000_000
@@ -259,7 +261,8 @@ def evaluate_query(
     """
     evaluation: _Evaluation = copy.copy(parsed)
     evaluation.output_convert_nulls = False  # only this tells null from undefined
-    bindings: dict[str, Any] = {name: _marked(value) for name, value in variables.items()}
+    marking = _Marking()
+    bindings: dict[str, Any] = {name: marking(value) for name, value in variables.items()}
     bindings["eval"] = Jsonata.JLambda(_no_function)
     bindings["millis"] = Jsonata.JLambda(lambda: now_ms)
     bindings["now"] = Jsonata.JLambda(
@@ -286,7 +289,7 @@ def evaluate_query(
         except Exception as problem:  # whatever the library trips over is this expression's failure alone
             raise QueryError("D3000", f"{type(problem).__name__}: {problem}") from None
         finally:
-            worked(_BUDGET - evaluation.budget)
+            worked(_BUDGET - evaluation.budget + marking.values // _VALUES_A_STEP)
 
 
 def _failure(problem: Any) -> QueryError:
@@ -303,13 +306,21 @@ def _no_function(*_arguments: Any) -> Any:
     raise FunctionError("T1006", "Attempted to invoke a non-function")
 
 
-def _marked(value: Any) -> Any:
-    """The library's own null in place of None, which it reads as undefined."""
-    if isinstance(value, dict):
-        return {key: _marked(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_marked(item) for item in value]
-    return Utils.NULL_VALUE if value is None else value
+class _Marking:
+    """Puts the library's own null in place of None, which it reads as undefined."""
+
+    def __init__(self) -> None:
+        self.values = 0
+        """Those it has looked at."""
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            self.values += len(value)
+            return {key: self(item) for key, item in value.items()}
+        if isinstance(value, list):
+            self.values += len(value)
+            return [self(item) for item in value]
+        return Utils.NULL_VALUE if value is None else value
 
 
 def _adapted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -323,7 +334,7 @@ def _adapted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         result = function(*arguments)
         if name == "range":
             return Utils.create_sequence_from_iter(result)
-        return _marked(result) if name == "parse" and arguments else result
+        return _Marking()(result) if name == "parse" and arguments else result
 
     return call
 

@@ -1,5 +1,6 @@
 """JSONata in a definition: texts of the form `{% ... %}`, and payloads with such texts anywhere inside."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from .jsontext import dumps
 from .queryerrors import QuerySyntaxError
 
 __all__ = ["Payload", "Query", "QueryEvaluationError", "compile_payload", "is_query"]
+
+_NAME = re.compile(r"\$(\w+)")
 
 
 class QueryEvaluationError(StateError):
@@ -34,6 +37,8 @@ class Query:
     text: str
     place: str
     parsed: Any
+    names: frozenset[str]
+    """At least those that it reads, without their `$`."""
 
     def failure(self, problem: str) -> QueryEvaluationError:
         told = f"The JSONata expression '{self.text}' specified for the field '{self.place}' {problem}"
@@ -41,7 +46,11 @@ class Query:
 
     def evaluate(self, environment: Environment) -> Any:
         """Raises QueryEvaluationError."""
-        variables = {**environment.variables, "states": environment.states()}
+        variables = {
+            name: environment.variables[name] for name in self.names if name in environment.variables
+        }
+        if "states" in self.names:
+            variables["states"] = environment.states()
         try:
             value = evaluate_query(
                 self.parsed, variables, environment.now_ms, environment.draw, environment.worked
@@ -123,4 +132,4 @@ def _compile_query(text: str, root: str, below: str) -> Query:
     for name in stray_references(parsed):
         told = f"Reference to '{name}' at the top level is not supported."
         raise QuerySyntaxError("UNSUPPORTED_JSONATA_EXPRESSION", told, below)
-    return Query(text, f"{root}{below}", parsed)
+    return Query(text, f"{root}{below}", parsed, frozenset(_NAME.findall(text)))
