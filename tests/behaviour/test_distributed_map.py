@@ -146,12 +146,17 @@ def test_child_executions_are_listed_in_pages_and_by_status(states: Any) -> None
     assert len(failed) == 2
 
 
-def test_express_children_leave_counts_but_no_executions(states: Any) -> None:
+def test_express_children_are_counted_and_listed_and_leave_no_history(states: Any) -> None:
     arn = start(states, [1, 2, 3], kind="EXPRESS")
     assert output(states, arn) == [1, 2, 3]
     run = map_run(states, arn)
     assert run["executionCounts"]["succeeded"] == 3
-    assert states.list_executions(mapRunArn=run["mapRunArn"])["executions"] == []
+    children = states.list_executions(mapRunArn=run["mapRunArn"], statusFilter="SUCCEEDED")["executions"]
+    assert len(children) == 3
+    for child in children:
+        assert (child["mapRunArn"], child["itemCount"]) == (run["mapRunArn"], 1)
+        with pytest.raises(ClientError, match="Resource type not valid in this context: express"):
+            states.get_execution_history(executionArn=child["executionArn"])
 
 
 def test_an_item_selector_sees_the_state_the_variables_and_the_item(states: Any) -> None:
