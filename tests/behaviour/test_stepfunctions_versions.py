@@ -1,10 +1,15 @@
 """Versions, aliases and EXPRESS state machines as boto3 sees them."""
 
+import contextlib
 import json
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.stepfunctions import ROLE, code, ended, unique
+from tests.stepfunctions import ROLE, code, ended, unique, until
+
+from scones.testing import LocalAWS
 
 
 def passing(result: str) -> str:
@@ -180,6 +185,19 @@ def test_an_execution_of_an_express_machine_cannot_be_looked_at(states: Any) -> 
     for look in (states.describe_execution, states.get_execution_history, states.stop_execution):
         assert code(look, executionArn=arn) == "InvalidArn"
     assert code(states.list_executions, stateMachineArn=machine) == "StateMachineTypeNotSupported"
+
+
+def test_nothing_is_kept_of_an_express_execution_that_is_over(tmp_path: Path) -> None:
+    waits = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 1, "End": True}}}
+    with LocalAWS(tmp_path) as aws:
+        states = aws.client("stepfunctions")
+        for definition in (passing("done"), json.dumps(waits)):
+            machine = express(states, definition)
+            states.start_execution(stateMachineArn=machine)
+            assert states.start_sync_execution(stateMachineArn=machine)["status"] == "SUCCEEDED"
+        with contextlib.closing(sqlite3.connect(tmp_path / "state.sqlite")) as file:
+            kept = "SELECT count(*) FROM sfn_executions LEFT JOIN sfn_turns ON execution = id"
+            until(lambda: file.execute(kept).fetchone() == (0,))
 
 
 def test_a_standard_machine_is_not_started_synchronously(states: Any, machine: str) -> None:

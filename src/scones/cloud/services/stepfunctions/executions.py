@@ -69,7 +69,7 @@ class Executions:
             check_active(target.machine)
             if target.machine.type != "EXPRESS":
                 raise wrong_type()
-            row = self._begin(request, target, text, name)
+            row = self._begin(request, target, text, name, awaited=True)
         await self._runner.ended(row.id)
         ended = self._store.execution_by_id(row.id)
         if ended is None:  # its machine was deleted meanwhile, and went with it
@@ -103,7 +103,9 @@ class Executions:
             raise no_machine(arn)
         return _Target(machine, version.revision, number, alias)
 
-    def _begin(self, request: Wire, target: "_Target", text: str, name: str) -> ExecutionRow:
+    def _begin(
+        self, request: Wire, target: "_Target", text: str, name: str, *, awaited: bool = False
+    ) -> ExecutionRow:
         machine = target.machine
         express = machine.type == "EXPRESS"
         kind, suffix = ("express", f":{self._ids.uuid()}") if express else ("execution", "")
@@ -119,7 +121,7 @@ class Executions:
             version=target.version,
             alias=target.alias,
         )
-        self._runner.begin(row, machine)
+        self._runner.begin(row, machine, awaited=awaited)
         return row
 
     async def stop_execution(self, request: Wire, context: Context) -> Wire:

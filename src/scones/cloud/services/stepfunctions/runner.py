@@ -78,28 +78,28 @@ def _in_order(live: "_Live") -> list[Stimulus]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Child:
-    """An execution that a map run began."""
+class _Origin:
+    """What decides on an execution's end: who is told, and what is kept of it."""
 
-    map_run: int
+    map_run: int | None
     items: int
     express: bool
+    awaited: bool
+    """Whether someone reads the row of an EXPRESS execution when it is over; nobody else could."""
 
     @classmethod
-    def of(cls, row: ExecutionRow) -> "_Child | None":
-        if row.map_run is None:
-            return None
-        return cls(row.map_run, row.items or 0, ":express:" in row.arn)
+    def of(cls, row: ExecutionRow, *, awaited: bool = False) -> "_Origin":
+        return cls(row.map_run, row.items or 0, ":express:" in row.arn, awaited)
 
 
 class _Live:
     """A running execution in memory."""
 
-    __slots__ = ("asked", "child", "followed", "id", "inbox", "machine", "map_runs", "timers", "turns")
+    __slots__ = ("asked", "followed", "id", "inbox", "machine", "map_runs", "origin", "timers", "turns")
 
-    def __init__(self, row: ExecutionRow, machine: Machine, turns: int) -> None:
+    def __init__(self, row: ExecutionRow, machine: Machine, turns: int, *, awaited: bool = False) -> None:
         self.id = row.id
-        self.child = _Child.of(row)
+        self.origin = _Origin.of(row, awaited=awaited)
         self.machine = machine
         self.turns = turns
         """Turns journaled so far."""
@@ -170,9 +170,12 @@ class Runner:
         self._live.clear()
         self._ready.clear()
 
-    def begin(self, row: ExecutionRow, machine: MachineRow) -> None:
-        """Run a new execution's first turn, in the transaction that records the execution."""
-        live = _Live(row, self._machine(row, machine), 0)
+    def begin(self, row: ExecutionRow, machine: MachineRow, *, awaited: bool = False) -> None:
+        """Run a new execution's first turn, in the transaction that records the execution.
+
+        awaited: by someone who reads, and deletes, the row of an EXPRESS one once it has `ended`.
+        """
+        live = _Live(row, self._machine(row, machine), 0, awaited=awaited)
         self._status_events.changed(row.id)
         commands = self._advance(live, [Started()])
         self._db.after_commit(lambda: self._adopt(live, commands))
@@ -246,7 +249,7 @@ class Runner:
             return self._rebuilt(row)
         except Exception:
             _log.exception("cannot rebuild an execution", extra={"execution": row.arn})
-            self._give_up(id_, _Child.of(row))
+            self._give_up(id_, _Origin.of(row))
             return None
 
     def _rebuilt(self, row: ExecutionRow) -> _Live:
@@ -353,14 +356,14 @@ class Runner:
             turn = live.machine.feed(stimuli, now)
         except Exception:
             _log.exception("the interpreter failed", extra={"execution": live.machine.execution.arn})
-            return self._give_up(live.id, live.child)
+            return self._give_up(live.id, live.origin)
         if turn.stimuli or turn.events or turn.steps:
             self._store.add_turn(live.id, live.turns, turn, now, live.machine.event_count)
             live.turns += 1
         self._keep_map_runs(live, turn, now)
         for command in turn.commands:
             if isinstance(command, Finish):
-                self._finish(live.id, live.child, command, now)
+                self._finish(live.id, live.origin, command, now)
             elif isinstance(command, CancelTask) and integrations.waits_for_job(command.invoke):
                 name = child_name(live.machine.execution, command.task)
                 self._stops.journal(live.id, command.invoke, name)
@@ -381,17 +384,20 @@ class Runner:
             elif isinstance(command, CancelTask) and command.task in begun:
                 self._maps.rows.end(live.id, command.task, "ABORTED", now)
 
-    def _finish(self, id_: int, child: _Child | None, finish: Finish, now: int) -> None:
+    def _finish(self, id_: int, origin: _Origin, finish: Finish, now: int) -> None:
         self._store.finish_execution(id_, finish, now)
         self._status_events.changed(id_)
         self._store.delete_idle_machines()
         self._db.after_commit(lambda: self._ends.tell(id_))
-        if child:
-            if child.express:
-                self._store.delete_turns(id_)
-            self._db.after_commit(lambda: self._maps.child_over(child.map_run, finish.status, child.items))
+        run = origin.map_run
+        if run is not None:
+            self._db.after_commit(lambda: self._maps.child_over(run, finish.status, origin.items))
+        if origin.express:
+            self._store.delete_turns(id_)
+            if run is None and not origin.awaited:
+                self._store.delete_execution(id_)
 
-    def _give_up(self, id_: int, child: _Child | None) -> list[Command]:
+    def _give_up(self, id_: int, origin: _Origin) -> list[Command]:
         """Our own bug ends the execution, and only this one, as a failure that its history shows."""
         now = milliseconds(self._clock.now())
         cause = "An internal error stopped this execution."
@@ -408,7 +414,7 @@ class Runner:
             }
             turn = Turn([(Halted(cause), last + 1)], [event], [], 0)
             self._store.add_turn(id_, number + 1, turn, now, last + 1)
-            self._finish(id_, child, finish, now)
+            self._finish(id_, origin, finish, now)
         return [finish]
 
     def _discard(self, live: _Live) -> None:
