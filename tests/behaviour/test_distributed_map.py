@@ -1,6 +1,8 @@
 """Distributed Maps, their map runs and child executions, as boto3 sees them."""
 
+import contextlib
 import json
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable
@@ -453,6 +455,21 @@ def test_a_stopped_cloud_goes_on_with_its_map_runs_where_they_were(tmp_path: Pat
         assert [item for batch in found for item in batch["Items"]] == items
         counts = map_run(states, arn)["executionCounts"]
         assert (counts["succeeded"], counts["total"]) == (6, 6)
+
+
+def test_an_execution_that_cannot_go_on_after_a_restart_leaves_no_map_run(tmp_path: Path) -> None:
+    with LocalAWS(tmp_path) as cloud:
+        states = cloud.client("stepfunctions")
+        arn = start(states, [1, 2], WAIT)
+        until(lambda: states.list_map_runs(executionArn=arn)["mapRuns"])
+        until(lambda: map_run(states, arn)["executionCounts"]["running"] == 2)
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.sqlite")) as file, file:
+        file.execute("UPDATE sfn_turns SET steps = 0 WHERE execution IN (SELECT execution FROM sfn_map_runs)")
+    with LocalAWS(tmp_path) as cloud:
+        states = cloud.client("stepfunctions")
+        assert ended(states, arn)["status"] == "FAILED"
+        until(lambda: map_run(states, arn)["executionCounts"]["aborted"] == 2)
+        assert map_run(states, arn)["status"] == "ABORTED"
 
 
 def test_a_map_run_that_is_not_there_or_over_is_refused(states: Any) -> None:

@@ -131,6 +131,13 @@ class MapRunStore:
             (execution, task),
         )
 
+    def abandon(self, execution: int, stopped_ms: int) -> None:
+        """End the runs of an execution that is given up."""
+        for row in self._db.all(
+            "SELECT task FROM sfn_map_runs WHERE execution = ? AND status = 'RUNNING'", (execution,)
+        ):
+            self.end(execution, row["task"], "ABORTED", stopped_ms)
+
     def redrive(self, run: MapRunRow, redriven_ms: int) -> None:
         """The run goes on; what has ended badly waits to be redriven. A source no item came from is new."""
         check_move(MAP_RUN_MOVES, run.status, "RUNNING")

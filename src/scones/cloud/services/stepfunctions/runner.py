@@ -414,6 +414,7 @@ class Runner:
             }
             turn = Turn([(Halted(cause), last + 1)], [event], [], 0)
             self._store.add_turn(id_, number + 1, turn, now, last + 1)
+            self._maps.rows.abandon(id_, now)
             self._finish(id_, origin, finish, now)
         return [finish]
 
@@ -448,6 +449,8 @@ class Runner:
                 case Finish():
                     self._live.pop(live.id, None)
                     self._forget_timers(live)
+                    for run in live.map_runs.values():  # an execution given up has cancelled nothing
+                        run.stop()
         if live.id in self._live and live.machine.busy:
             self._wake(live)
 
