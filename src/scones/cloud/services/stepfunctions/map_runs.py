@@ -346,8 +346,7 @@ class MapRun:
     async def _stop_children(self) -> None:
         """What a redrive finds still running goes on with the run."""
         self._recount()
-        running = [row.id for row in self._runs.rows.children(self.row.id, "RUNNING")]
-        for count, id_ in enumerate(running):
+        for count, id_ in enumerate(self._runs.rows.running(self.row.id)):
             if not self._runs.drives(self):
                 return
             self._runs.host.abort(id_, None, None)

@@ -7,11 +7,12 @@ from typing import Self
 from scones.cloud.asl.distributed import MapRunPlan
 from scones.cloud.state.db import Database, Row
 
-from .records import EXECUTION_MOVES, MAP_RUN_MOVES, ExecutionRow, check_move
+from .records import EXECUTION_MOVES, MAP_RUN_MOVES, WITHOUT_TEXTS, ExecutionRow, check_move
 
 __all__ = ["ChildCounts", "MapRunRow", "MapRunStore"]
 
-_PAGE = 200
+_PAGE = 50
+"""Each may have texts of half a megabyte."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,13 +201,24 @@ class MapRunStore:
     def children(self, id_: int, status: str) -> Iterator[ExecutionRow]:
         """In the order of the items, a page in memory at a time."""
         after = -1
-        while rows := self._db.all(
+        while page := self._page(id_, status, after):
+            after = page[-1].child or 0
+            yield from page
+            page.clear()  # before the next one is read
+
+    def _page(self, id_: int, status: str, after: int) -> list[ExecutionRow]:
+        rows = self._db.all(
             "SELECT * FROM sfn_executions WHERE map_run = ? AND status = ? AND child > ?"
             " ORDER BY child LIMIT ?",
             (id_, status, after, _PAGE),
-        ):
-            yield from map(ExecutionRow.from_row, rows)
-            after = rows[-1]["child"]
+        )
+        return [ExecutionRow.from_row(row) for row in rows]
+
+    def running(self, id_: int) -> list[int]:
+        rows = self._db.all(
+            "SELECT id FROM sfn_executions WHERE map_run = ? AND status = 'RUNNING' ORDER BY child", (id_,)
+        )
+        return [row["id"] for row in rows]
 
     def output_bytes(self, id_: int) -> int:
         """Of all results together."""
@@ -222,9 +234,10 @@ class MapRunStore:
     def listed(
         self, id_: int, before: int, limit: int, *, status: str | None, redriven: bool | None
     ) -> list[ExecutionRow]:
-        """Newest first, from the one begun before id `before`."""
+        """Newest first, from the one begun before id `before`; without their texts."""
         rows = self._db.all(
-            "SELECT * FROM sfn_executions WHERE map_run = ? AND id < ? AND (? IS NULL OR status = ?)"
+            f"SELECT {WITHOUT_TEXTS} FROM sfn_executions"
+            " WHERE map_run = ? AND id < ? AND (? IS NULL OR status = ?)"
             " AND (? IS NULL OR (redrive_count > 0) = ?) ORDER BY id DESC LIMIT ?",
             (id_, before, status, status, redriven, redriven, limit),
         )

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from scones.cloud.asl.journal import Invoke
@@ -13,6 +13,7 @@ __all__ = [
     "EXECUTION_MOVES",
     "MACHINE_MOVES",
     "MAP_RUN_MOVES",
+    "WITHOUT_TEXTS",
     "ActivityRow",
     "AliasRow",
     "ExecutionArn",
@@ -121,6 +122,11 @@ class ExecutionRow:
     @classmethod
     def from_row(cls, row: Row) -> Self:
         return cls(**dict(row))
+
+
+_TEXTS = {"input": "'' AS input", "output": "NULL AS output", "cause": "NULL AS cause"}
+WITHOUT_TEXTS = ", ".join(_TEXTS.get(field.name, field.name) for field in fields(ExecutionRow))
+"""The columns of an execution in a list: the texts of a page may be hundreds of megabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

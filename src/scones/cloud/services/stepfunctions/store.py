@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 
 import orjson
@@ -13,6 +13,7 @@ from scones.cloud.state.db import Database
 from .records import (
     EXECUTION_MOVES,
     MACHINE_MOVES,
+    WITHOUT_TEXTS,
     ActivityRow,
     AliasRow,
     ExecutionRow,
@@ -27,8 +28,6 @@ __all__ = ["Store", "StoredTurn"]
 
 _PAGE_CHARACTERS = 4_000_000
 """Of journal, after which a page of events takes no further turn."""
-_TEXTS = {"input": "'' AS input", "output": "NULL AS output", "cause": "NULL AS cause"}
-_WITHOUT_TEXTS = ", ".join(_TEXTS.get(field.name, field.name) for field in fields(ExecutionRow))
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +276,7 @@ class Store:
         """
         running = " AND status = 'RUNNING'" if status == "RUNNING" else ""  # has an index of its own
         rows = self._db.all(
-            f"SELECT {_WITHOUT_TEXTS} FROM sfn_executions"
+            f"SELECT {WITHOUT_TEXTS} FROM sfn_executions"
             f" WHERE machine = :machine AND map_run IS NULL AND id < :before{running}"
             " AND (:status IS NULL OR status = :status) AND (:version IS NULL OR version = :version)"
             " AND (:alias IS NULL OR alias = :alias)"
