@@ -416,6 +416,16 @@ def test_stopping_the_execution_stops_the_map_run_and_all_it_began(states: Any) 
     assert map_run(states, arn)["status"] == "ABORTED"
 
 
+def test_an_item_selector_that_takes_long_keeps_nobody_waiting(states: Any) -> None:
+    """The execution is stopped before it has begun the first sixty-four items, which begin together."""
+    selector = {"sum": "{% $sum([1..9000].($ + 1)) %}"}
+    arn = start(states, list(range(100)), QueryLanguage="JSONata", ItemSelector=selector)
+    until(lambda: states.list_map_runs(executionArn=arn)["mapRuns"])
+    states.stop_execution(executionArn=arn)
+    counts = map_run(states, arn)["executionCounts"]
+    assert (counts["aborted"], counts["running"], counts["succeeded"]) == (0, 0, 0)
+
+
 def test_a_sibling_that_fails_aborts_the_map_run(states: Any) -> None:
     config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
     mapped = {"Type": "Map", "End": True, "ItemProcessor": {"ProcessorConfig": config} | WAIT}

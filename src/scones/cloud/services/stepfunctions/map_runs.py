@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 10_000
 _BATCH = 64
 """Executions that begin, or are stopped, in one commit; the loop serves others in between."""
+_SELECTING_S = 0.05
+"""So long items are selected before others have the loop."""
 EXCEEDED = StateError(
     "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded"
 )
@@ -143,6 +145,7 @@ class MapRun:
         self._news = asyncio.Event()
         self.stopped = False
         """Whether nobody waits for it any more; a redrive has another drive it."""
+        self._paused_s = runs.clock.monotonic()
         parent = runs.store.execution_by_id(row.execution)
         assert parent is not None
         self._parent = parent
@@ -325,6 +328,13 @@ class MapRun:
     async def _pause(self) -> None:
         """Let others have the loop."""
         await asyncio.sleep(0)
+        self._paused_s = self._runs.clock.monotonic()
+        self._check_stopped()
+
+    async def _breathe(self) -> None:
+        """Pause where it is time to: an ItemSelector may take long."""
+        if self._runs.clock.monotonic() - self._paused_s > _SELECTING_S:
+            await self._pause()
         self._check_stopped()
 
     def _check_stopped(self) -> None:
@@ -377,14 +387,14 @@ class MapRun:
         task, index = self._invoke.task, self._read
         if self._plan.reading is None:
             for number, item in enumerate(self.machine.mapped_items(task)[index:], index):
-                self._check_stopped()
+                await self._breathe()
                 yield Given(self.machine.item_input(task, number, item, STATE_DATA, None), 1, None)
             return
         row = self._runs.rows.by_id(self.row.id)
         self._place = Place(row.etag, row.last_key)
         async with aclosing(self._runs.reader.items(self._plan.reading, self._place, index)) as items:
             async for item in items:
-                self._check_stopped()
+                await self._breathe()
                 given = self.machine.item_input(task, index, item.value, item.source, item.name)
                 yield Given(given, 1, item.key)
                 index += 1
