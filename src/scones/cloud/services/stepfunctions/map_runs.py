@@ -119,11 +119,9 @@ class MapRuns:
 
     async def stop_orphans(self) -> None:
         """End what a run that is over has left running. One that is redriven meanwhile keeps what is left."""
-        last = 0
-        while found := self.rows.orphans(last, _BATCH):
-            for id_ in found:
+        for id_ in self.rows.orphans():
+            if self.rows.is_orphan(id_):
                 self.host.abort(id_, None, None)
-            last = found[-1]
             await asyncio.sleep(0)
 
 

@@ -11,6 +11,10 @@ from .records import EXECUTION_MOVES, MAP_RUN_MOVES, WITHOUT_TEXTS, ExecutionRow
 
 __all__ = ["ChildCounts", "MapRunRow", "MapRunStore"]
 
+_ORPHANS = (
+    "SELECT e.id FROM sfn_executions e JOIN sfn_map_runs m ON m.id = e.map_run"
+    " WHERE e.status = 'RUNNING' AND m.status != 'RUNNING'"
+)
 _PAGE = 50
 """Each may have texts of half a megabyte."""
 
@@ -243,11 +247,9 @@ class MapRunStore:
         )
         return [ExecutionRow.from_row(row) for row in rows]
 
-    def orphans(self, after: int, limit: int) -> list[int]:
-        """Executions that run although their map run is over, those with ids beyond `after`."""
-        rows = self._db.all(
-            "SELECT e.id FROM sfn_executions e JOIN sfn_map_runs m ON m.id = e.map_run"
-            " WHERE e.status = 'RUNNING' AND m.status != 'RUNNING' AND e.id > ? ORDER BY e.id LIMIT ?",
-            (after, limit),
-        )
-        return [row["id"] for row in rows]
+    def orphans(self) -> list[int]:
+        """Executions that run although their map run is over."""
+        return [row["id"] for row in self._db.all(_ORPHANS)]
+
+    def is_orphan(self, execution: int) -> bool:
+        return self._db.one(f"{_ORPHANS} AND e.id = ?", (execution,)) is not None
