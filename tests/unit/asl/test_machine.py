@@ -315,6 +315,19 @@ def test_one_feeding_of_long_texts_is_bounded_and_replays_to_the_same_point() ->
     assert rebuilt.feed([], NOW).events == runner.feed([], NOW).events != []
 
 
+def test_one_feeding_of_long_searches_is_bounded_and_replays_to_the_same_point() -> None:
+    first = {"Type": "Pass", "Assign": {"many.$": "$"}, "OutputPath": None, "Next": "S0"}
+    search = {"Type": "Pass", "Parameters": {"found.$": "$many[?(@ < 0)]"}}
+    chain = {f"S{number}": search | {"Next": f"S{number + 1}"} for number in range(100)}
+    states = {"A": first} | chain | {"S100": {"Type": "Succeed"}}
+    given = json.dumps(list(range(20_000)))
+    runner, rebuilt = machine(states, given), machine(states, given)
+    turn = runner.feed([Started()], NOW)
+    assert len(turn.events) < 100
+    assert runner.busy
+    assert rebuilt.feed([Started()], NOW, turn.steps) == turn
+
+
 def test_a_result_beyond_the_limit_fails_by_the_states_name() -> None:
     end, _ = finish({"Big": {"Type": "Pass", "Result": "a" * 262_144, "End": True}})
     assert end.error == "States.DataLimitExceeded"

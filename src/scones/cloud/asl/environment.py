@@ -34,7 +34,7 @@ class Environment:
         self.given = given or {}
         """`result` or `errorOutput`, once there is one."""
         self.worked = worked
-        """Told how many steps each evaluation took."""
+        """Told how many steps an evaluation or a search took."""
         self._context = context
 
     def states(self) -> dict[str, Any]:
@@ -44,9 +44,9 @@ class Environment:
     def resolve(self, path: Path) -> Any:
         """Raises PathError."""
         if path.source == "input":
-            return path.find(self.root)
+            return path.find(self.root, self.worked)
         if path.source == "context":
-            return path.find(self._context())
+            return path.find(self._context(), self.worked)
         if path.variable not in self.variables:
             raise PathError(f"No results for path: ${path.variable}")
-        return path.find(self.variables[path.variable])
+        return path.find(self.variables[path.variable], self.worked)

@@ -24,6 +24,7 @@ _EVERY = re.compile(r"\[\s*\*\s*\]")
 _FILTER = re.compile(r"\[\s*\?\s*\(")
 _FILTER_END = re.compile(r"\s*\)\s*\]")
 _BUDGET = 400_000
+_STEPS_OF_ONE = 4
 
 
 class WalkError(Exception):
@@ -137,6 +138,11 @@ class Walk:
 
     root: Any
     left: int = field(default=_BUDGET)
+
+    @property
+    def work(self) -> int:
+        """So far, in steps of JSONata: each takes as long as several of a walk."""
+        return (_BUDGET - self.left) // _STEPS_OF_ONE
 
     def find(self, steps: Sequence[Step], value: Any) -> Iterator[Any]:
         """What the steps lead to from `value`. Raises WalkError."""

@@ -6,6 +6,7 @@ descent, several indices) always gives a list, empty where nothing matches. Seve
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -52,12 +53,15 @@ class Path:
         """Whether it can identify one node only, as a reference path does."""
         return self.steps is not None and not self.names
 
-    def find(self, root: Any) -> Any:
-        """The value at this path below `root`. Raises PathError."""
+    def find(self, root: Any, worked: Callable[[int], None] = lambda _steps: None) -> Any:
+        """The value at this path below `root`. Raises PathError.
+
+        worked: told how much work an indefinite path was.
+        """
         if self.fault:
             raise PathError(self.fault)
         if self.steps is None:
-            return self._several(root)
+            return self._several(root, worked)
         value = self._walk(self.steps, root)
         if not self.names:
             return value
@@ -68,10 +72,10 @@ class Path:
             )
         return {name: value[name] for name in self.names if name in value}
 
-    def _several(self, root: Any) -> list[Any]:
-        found = []
+    def _several(self, root: Any, worked: Callable[[int], None]) -> list[Any]:
+        found, walk = [], Walk(root)
         try:
-            for value in Walk(root).find(self.query, root):
+            for value in walk.find(self.query, root):
                 found.append(value)
                 if len(found) > _RESULT_LIMIT:
                     raise WalkError
@@ -79,6 +83,8 @@ class Path:
             raise PathError(
                 f"More than {_RESULT_LIMIT} results, or steps to find them: {self.text}"
             ) from None
+        finally:
+            worked(walk.work)
         return found
 
     def _walk(self, steps: tuple[str | int, ...], root: Any) -> Any:
