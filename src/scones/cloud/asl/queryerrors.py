@@ -1,19 +1,6 @@
-"""How a JSONata expression fails, in the words that AWS passes on.
+"""How a JSONata expression fails, in the words that AWS passes on."""
 
-The templates are the library's. It has "Object" where the language says "function", shows texts without
-their quotes, and at some places hands over other values than the template names.
-"""
-
-import re
-from collections.abc import Sequence
-from typing import Any
-
-from .jsontext import dumps
-
-__all__ = ["DEPTH", "MEMORY", "TIME", "QueryError", "QuerySyntaxError", "rendered"]
-
-_PLACEHOLDER = re.compile(r"\{\{\{(\w+)\}\}\}|\{\{(\w+)\}\}")
-_KINDS = {"a": "arrays", "b": "booleans", "f": "functions", "n": "numbers", "o": "objects", "s": "strings"}
+__all__ = ["DEPTH", "MEMORY", "TIME", "QueryError", "QuerySyntaxError"]
 
 
 class QueryError(Exception):
@@ -50,32 +37,3 @@ DEPTH = (
     "Stack overflow error: Check for non-terminating recursive function."
     " Consider rewriting as tail-recursive."
 )
-
-
-def rendered(code: str, template: str, values: Sequence[Any]) -> str:
-    """The message. values: one for each placeholder, in the order of the template."""
-    left = list(_corrected(code, values))
-
-    def replace(match: re.Match[str]) -> str:
-        value = left.pop(0) if left else None
-        if match[1]:
-            return str(value)
-        return _shown(value)
-
-    return _PLACEHOLDER.sub(replace, template.replace(" Object ", " function "))
-
-
-def _corrected(code: str, values: Sequence[Any]) -> Sequence[Any]:
-    if code == "T0412":
-        index, function, kind = values
-        return index, function, _KINDS.get(str(kind)[:1], kind)
-    if code == "D1002":
-        return values[1:]
-    return values
-
-
-def _shown(value: Any) -> str:
-    try:
-        return dumps(value)
-    except (TypeError, ValueError):
-        return f'"{value}"'
