@@ -7,11 +7,14 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from scones.cloud.asl.queryerrors import MEMORY, QueryError
+
 from .calendar import fragment, millis_of
 from .datepictures import DAYS, MONTHS, Marker, read_date_picture
 from .errors import JsonataError
 from .integers import parsed_integer, read_picture, write_integer
 from .parsedates import parse_date
+from .sequences import LONGEST_TEXT
 from .values import UNDEFINED
 
 if TYPE_CHECKING:
@@ -71,9 +74,14 @@ def from_millis(millis: Any, picture: Any = UNDEFINED, zone: Any = UNDEFINED) ->
         raise JsonataError("D3000", message="Invalid time value")
     parts = read_date_picture(_ISO if picture is UNDEFINED else picture)
     time = int(moved)
-    return "".join(
-        part if isinstance(part, str) else _formatted(time, part, hours, minutes) for part in parts
-    )
+    written: list[str] = []
+    length = 0
+    for part in parts:
+        written.append(part if isinstance(part, str) else _formatted(time, part, hours, minutes))
+        length += len(written[-1])
+        if length > LONGEST_TEXT:
+            raise QueryError("", MEMORY)
+    return "".join(written)
 
 
 def _formatted(time: int, marker: Marker, hours: int, minutes: int) -> str:

@@ -11,7 +11,7 @@ from scones.cloud.asl.queryerrors import DEPTH, MEMORY, TIME, QueryError
 
 from . import operators, paths
 from .errors import JsonataError
-from .sequences import LONGEST_ARRAY, boolean, kind_of, look_up
+from .sequences import LONGEST_ARRAY, LONGEST_TEXT, boolean, kind_of, look_up
 from .transform import transformer
 from .values import (
     UNDEFINED,
@@ -31,8 +31,6 @@ __all__ = ["BUDGET", "Evaluation"]
 BUDGET = 100_000
 _DEPTH = 100
 """Of nested evaluations, as measured on AWS; each takes a few frames of Python."""
-_LONGEST_TEXT = 4_194_304
-"""Characters of a text on the way, the most that AWS was seen to allow."""
 _PLACEHOLDER = object()
 """Stands where a function partly applied still takes an argument."""
 
@@ -203,7 +201,7 @@ def _weight(value: str | list[Any]) -> int:
     """The work of whatever looks at the whole of a value."""
     size = len(value)
     text = isinstance(value, str)
-    if size > (_LONGEST_TEXT if text else LONGEST_ARRAY):
+    if size > (LONGEST_TEXT if text else LONGEST_ARRAY):
         raise QueryError("", MEMORY)
     return size >> (12 if text else 6)
 

@@ -8,9 +8,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scones.cloud.asl.queryerrors import MEMORY, QueryError
+
 from .errors import JsonataError
 from .formatting import regular_interval
 from .operators import exact
+from .sequences import LONGEST_TEXT
 from .text import number_text, number_value
 from .values import UNDEFINED
 
@@ -176,6 +179,8 @@ def write_integer(number: Any, picture: IntegerPicture) -> str:
 
 
 def _decimal(text: str, picture: IntegerPicture) -> str:
+    if (picture.mandatory or 0) > LONGEST_TEXT:
+        raise QueryError("", MEMORY)
     text = text.rjust(picture.mandatory or 0, "0")
     if picture.zero != 0x30:
         text = "".join(chr(ord(character) + picture.zero - 0x30) for character in text)

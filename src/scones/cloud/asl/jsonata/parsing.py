@@ -4,6 +4,7 @@ Where the library reads another version of the language, or trips over a text's 
 """
 
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -133,6 +134,9 @@ def _read_signature(parser: Any) -> Signature:
 
 
 class _Parser(Parser):  # type: ignore[misc]
+    errors: list[Any]
+    ancestry: list[Any]
+
     def __init__(self) -> None:
         super().__init__()
         for name in _LATER:
@@ -144,6 +148,8 @@ class _Parser(Parser):  # type: ignore[misc]
     def parse_text(self, text: str) -> Any:
         self.source = text
         self.lexer = _Tokenizer(text)
+        self.errors, self.ancestry = [], []
+        self.ancestor_label = self.ancestor_index = 0
         self.advance()
         tree = self.expression(0)
         if self.node.id != "(end)":
@@ -154,10 +160,21 @@ class _Parser(Parser):  # type: ignore[misc]
         return tree
 
 
+_OF_THREAD = threading.local()
+
+
+def _parser() -> _Parser:
+    """The thread's own; making one takes longer than most expressions."""
+    if not hasattr(_OF_THREAD, "parser"):
+        _OF_THREAD.parser = _Parser()
+    found: _Parser = _OF_THREAD.parser
+    return found
+
+
 def parse_tree(text: str) -> Any:
     """Raises QuerySyntaxError, with the text of JSONata's error."""
     try:
-        return _Parser().parse_text(text)
+        return _parser().parse_text(text)
     except QuerySyntaxError:
         raise
     except JsonataError as problem:

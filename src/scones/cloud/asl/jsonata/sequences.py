@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LONGEST_ARRAY",
+    "LONGEST_TEXT",
     "append",
     "below",
     "boolean",
@@ -26,6 +27,8 @@ __all__ = [
 
 LONGEST_ARRAY = 873_782
 """The longest on the way that AWS was seen to allow."""
+LONGEST_TEXT = 4_194_304
+"""The same, in characters."""
 
 
 def kind_of(value: Any) -> str:
