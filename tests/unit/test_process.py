@@ -1,6 +1,8 @@
 """Child processes: their lines arrive, their end is known, and none outlives its cloud."""
 
 import asyncio
+import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -125,3 +127,26 @@ def assert_ends(pid: int) -> None:
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, f"process {pid} is still alive"
         time.sleep(0.01)
+
+
+def test_a_start_that_nobody_waits_for_any_more_leaves_nothing(run: Run, processes: Processes) -> None:
+    """Cancelled at whatever moment, there is neither a child nor an open pipe afterwards."""
+
+    async def work() -> None:
+        for turns in range(12):
+            starting = asyncio.ensure_future(spawn(processes, "import time; time.sleep(60)", print))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await (await starting).stop(grace_s=0)
+
+    before = _descriptors()
+    run(work())
+    gc.collect()
+    assert not psutil.Process().children()
+    assert _descriptors() <= before
+
+
+def _descriptors() -> int:
+    return psutil.Process().num_fds()

@@ -122,6 +122,27 @@ class Processes:
         opt: a folder whose entries the child finds in its /opt, where it begins in /opt/ml.
         Raises OSError when `cwd` is not there; a child that cannot become `argv` says so and ends.
         """
+        starting = asyncio.ensure_future(self._child(argv, env, cwd, opt))
+        try:
+            child, output = await asyncio.shield(starting)
+        except asyncio.CancelledError:  # half a start would leave a pipe, or a child that nobody knows
+            with contextlib.suppress(OSError):
+                child, output = await starting
+                output[1].close()
+                os.killpg(child.pid, signal.SIGKILL)
+                await child.wait()
+            raise
+        started = _start_time(child.pid)
+        self._db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", (child.pid, started, purpose))
+
+        def forget() -> None:
+            self._db.execute("DELETE FROM workers WHERE pid = ?", (child.pid,))
+
+        return Process(child, output, on_line, forget, room, line_limit_bytes)
+
+    async def _child(
+        self, argv: list[str], env: Mapping[str, str], cwd: Path, opt: Path | None
+    ) -> tuple[asyncio.subprocess.Process, _Output]:
         own_opt = ("--opt", str(opt)) if opt else ()
         output, write_end = await _pipe()
         try:
@@ -134,18 +155,12 @@ class Processes:
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
-        except BaseException:  # also where nobody waits for it any more
+        except BaseException:
             output[1].close()
             raise
         finally:
             os.close(write_end)
-        started = _start_time(child.pid)
-        self._db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", (child.pid, started, purpose))
-
-        def forget() -> None:
-            self._db.execute("DELETE FROM workers WHERE pid = ?", (child.pid,))
-
-        return Process(child, output, on_line, forget, room, line_limit_bytes)
+        return child, output
 
 
 def _start_time(pid: int) -> float:
