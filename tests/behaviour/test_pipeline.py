@@ -65,19 +65,23 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def a_short_training(aws: LocalAWS, data: Path) -> Settings:
+    word = uuid4().hex[:8]
+    return Settings(
+        endpoint_url=aws.url,
+        data=str(data),
+        data_given=True,
+        bucket=f"pipeline-{word}",
+        endpoint_name=f"pipeline-{word}",
+        hyperparameters={"epochs": "1", "mini_batch_size": "8"},
+    )
+
+
 @pytest.mark.timeout(240)
 def test_a_model_is_served_if_it_reaches_the_gate_and_destroy_takes_it_all(
     aws: LocalAWS, pictures: Path
 ) -> None:
-    word = uuid4().hex[:8]
-    settings = Settings(
-        endpoint_url=aws.url,
-        data=str(pictures),
-        data_given=True,
-        bucket=f"pictures-{word}",
-        endpoint_name=f"endpoint-{word}",
-        hyperparameters={"epochs": "1", "mini_batch_size": "8"},
-    )
+    settings = a_short_training(aws, pictures)
     work = Aws(settings)
     etl(work, QUIET)
 
@@ -108,15 +112,7 @@ def test_a_model_is_served_if_it_reaches_the_gate_and_destroy_takes_it_all(
 @pytest.mark.timeout(240)
 def test_the_machine_makes_pictures_of_an_archive_before_it_trains(aws: LocalAWS, archive: Path) -> None:
     """From nothing but an archive to an endpoint; the bucket holds what `etl` would have put there."""
-    word = uuid4().hex[:8]
-    settings = Settings(
-        endpoint_url=aws.url,
-        data=str(archive),
-        data_given=True,
-        bucket=f"archive-{word}",
-        endpoint_name=f"archive-{word}",
-        hyperparameters={"epochs": "1", "mini_batch_size": "8"},
-    )
+    settings = a_short_training(aws, archive)
     work = Aws(settings)
     wrong = Aws(replace(settings, classes=("motorcycle", "apple")))
     refused = pipeline(wrong, QUIET, gate=1.0, archive=True)

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import re2  # type: ignore[import-untyped]
-
 from .jayway import Indices, Names, Step, Walk, read_steps
 from .jsontext import loads
+from .regexes import RegexError, compile_regex
 
 __all__ = ["read_filter"]
 
@@ -168,13 +167,11 @@ def _word(word: str) -> Any:
 
 
 def _compiled(pattern: str, flags: str) -> Any:
-    options = re2.Options()
-    options.case_sensitive = "i" not in flags
-    options.dot_nl = "s" in flags
-    options.log_errors = False
     try:
-        return re2.compile(pattern.replace("\\/", "/"), options)
-    except re2.error as problem:
+        return compile_regex(
+            pattern.replace("\\/", "/"), case_sensitive="i" not in flags, dot_all="s" in flags
+        )
+    except RegexError as problem:
         raise ValueError(f"the regular expression /{pattern}/ is not supported: {problem}") from None
 
 

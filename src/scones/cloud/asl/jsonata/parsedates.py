@@ -6,7 +6,7 @@ What is missing to the right of what is given is zero, to its left it is now's; 
 import math
 from typing import TYPE_CHECKING, Any
 
-import re2  # type: ignore[import-untyped]
+from scones.cloud.asl.regexes import RegexError, compile_regex, escaped
 
 from .calendar import date_of, fragment, millis_of
 from .datepictures import DAYS, MONTHS, Marker, read_date_picture
@@ -30,12 +30,9 @@ def parse_date(run: "Evaluation", text: str, picture: str) -> Any:
     """Raises JsonataError D3136, D3133, D3130; undefined where the text does not look like the picture."""
     parts = read_date_picture(picture)
     patterns = [_pattern(part) for part in parts]
-    options = re2.Options()
-    options.case_sensitive = False
-    options.log_errors = False
     try:
-        compiled = re2.compile("".join(f"({pattern})" for pattern in patterns), options)
-    except re2.error as problem:
+        compiled = compile_regex("".join(f"({pattern})" for pattern in patterns), case_sensitive=False)
+    except RegexError as problem:
         raise JsonataError("D3000", message=f"The picture cannot be read by: {problem}") from None
     found = compiled.fullmatch(text)
     if found is None:
@@ -50,11 +47,11 @@ def parse_date(run: "Evaluation", text: str, picture: str) -> Any:
 
 def _pattern(part: str | Marker) -> str:
     if isinstance(part, str):
-        return re2.escape(part)  # type: ignore[no-any-return]
+        return escaped(part)
     if part.component in ("Z", "z"):
         assert part.integer is not None
         separator = part.integer.separators[0][1] if part.integer.interval else ""
-        more = re2.escape(separator) + "[0-9]+" if separator else ""
+        more = escaped(separator) + "[0-9]+" if separator else ""
         return ("GMT" if part.component == "z" else "") + "[-+][0-9]+" + more
     if part.integer is None:
         if part.component not in "MxFP":

@@ -8,12 +8,12 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import re2  # type: ignore[import-untyped]
 from jsonata import jexception  # type: ignore[import-untyped]
 from jsonata.parser import Parser  # type: ignore[import-untyped]
 from jsonata.tokenizer import Tokenizer  # type: ignore[import-untyped]
 
 from scones.cloud.asl.queryerrors import QuerySyntaxError
+from scones.cloud.asl.regexes import RegexError, compile_regex
 
 from .errors import JsonataError, fill
 from .signatures import Signature, SignatureError, parse_signature
@@ -28,15 +28,14 @@ _LATER = ("?:", "??")
 _ESCAPED = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|.)", re.DOTALL)
 
 
-def compile_pattern(pattern: str, flags: Any) -> Any:
+def _regex(pattern: str, flags: Any) -> Any:
     """Raises QuerySyntaxError for what RE2 lacks: look-around, backreferences."""
-    options = re2.Options()
-    options.case_sensitive = not flags.case_insensitive
-    options.log_errors = False
     text = _ESCAPED.sub(lambda found: f"\\x{{{found[1]}}}" if found[1] else found[0], pattern)
     try:
-        return re2.compile(f"(?m){text}" if flags.multiline else text, options)
-    except re2.error as problem:
+        return compile_regex(
+            f"(?m){text}" if flags.multiline else text, case_sensitive=not flags.case_insensitive
+        )
+    except RegexError as problem:
         told = f"The regular expression /{pattern}/ is not supported by this cloud yet: {problem}"
         raise QuerySyntaxError("NOT_SUPPORTED", told) from None
 
@@ -57,7 +56,7 @@ class _Tokenizer(Tokenizer):  # type: ignore[misc]  # the library's modules are 
     position: int
 
     def __init__(self, text: str) -> None:
-        super().__init__(_Text(text), compile_pattern)
+        super().__init__(_Text(text), _regex)
 
     def next(self, prefix: bool) -> Any:
         while self.position < self.length and self.path[self.position] in _SPACE:
