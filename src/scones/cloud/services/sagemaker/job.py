@@ -7,10 +7,10 @@ from typing import Any, Self
 import orjson
 
 from scones.cloud.ports import Wire
-from scones.cloud.services.sagemaker.records import IllegalTransitionError
+from scones.cloud.services.sagemaker.records import IllegalTransitionError, moment
 from scones.cloud.state.db import Row
 
-__all__ = ["JOB_STATUS_MOVES", "Job", "JobStatus"]
+__all__ = ["JOB_STATUS_MOVES", "Job", "JobStatus", "job_summary"]
 
 
 class JobStatus(StrEnum):
@@ -77,3 +77,19 @@ class Job:
             if isinstance(value, dict):
                 values[name] = orjson.dumps(value).decode()
         return values | {"status": self.status.value}
+
+
+def job_summary(job: Job, kind: str) -> Wire:
+    """What listings and descriptions tell of any job. kind: first word of its members, e.g. "Transform"."""
+    summary: Wire = {
+        f"{kind}JobName": job.name,
+        f"{kind}JobArn": job.arn,
+        "CreationTime": moment(job.created),
+        "LastModifiedTime": moment(job.modified),
+        f"{kind}JobStatus": job.status.value,
+    }
+    if job.failure_reason:
+        summary["FailureReason"] = job.failure_reason
+    if job.ended is not None:
+        summary[f"{kind}EndTime"] = moment(job.ended)
+    return summary

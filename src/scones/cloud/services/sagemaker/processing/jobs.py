@@ -2,7 +2,7 @@
 
 from scones.cloud.errors import ServiceError
 from scones.cloud.ports import Context, Wire
-from scones.cloud.services.sagemaker.job import JobStatus
+from scones.cloud.services.sagemaker.job import JobStatus, job_summary
 from scones.cloud.services.sagemaker.job_runner import JobRunner
 from scones.cloud.services.sagemaker.job_store import JobStore
 from scones.cloud.services.sagemaker.listing import list_rows
@@ -102,17 +102,5 @@ def processing_description(job: ProcessingJob) -> Wire:
 
 
 def _summary(job: ProcessingJob) -> Wire:
-    summary: Wire = {
-        "ProcessingJobName": job.name,
-        "ProcessingJobArn": job.arn,
-        "CreationTime": moment(job.created),
-        "LastModifiedTime": moment(job.modified),
-        "ProcessingJobStatus": job.status.value,
-    }
-    if job.failure_reason:
-        summary["FailureReason"] = job.failure_reason
-    if job.exit_message is not None:
-        summary["ExitMessage"] = job.exit_message
-    if job.ended is not None:
-        summary["ProcessingEndTime"] = moment(job.ended)
-    return summary
+    told = {} if job.exit_message is None else {"ExitMessage": job.exit_message}
+    return job_summary(job, "Processing") | told

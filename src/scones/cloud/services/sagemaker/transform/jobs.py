@@ -1,7 +1,7 @@
 """Transform jobs: the operations. What runs them is `runner`."""
 
 from scones.cloud.ports import Context, Wire
-from scones.cloud.services.sagemaker.job import JobStatus
+from scones.cloud.services.sagemaker.job import JobStatus, job_summary
 from scones.cloud.services.sagemaker.job_runner import JobRunner
 from scones.cloud.services.sagemaker.job_store import JobStore
 from scones.cloud.services.sagemaker.listing import list_rows
@@ -69,7 +69,9 @@ class TransformJobs:
 
     def list_transform_jobs(self, request: Wire, context: Context) -> Wire:
         rows, more = list_rows(self._store, "sagemaker_transform_jobs", request, newest_first=True)
-        return {"TransformJobSummaries": [_summary(TransformJob.from_row(row)) for row in rows]} | more
+        return {
+            "TransformJobSummaries": [job_summary(TransformJob.from_row(row), "Transform") for row in rows]
+        } | more
 
     def _existing(self, request: Wire) -> TransformJob:
         return self._jobs.existing(request["TransformJobName"])
@@ -94,23 +96,10 @@ class TransformJobs:
 
 def transform_description(job: TransformJob) -> Wire:
     """DescribeTransformJob's answer."""
-    described = _summary(job) | {name: job.request[name] for name in _ECHOED if name in job.request}
+    described = job_summary(job, "Transform") | {
+        name: job.request[name] for name in _ECHOED if name in job.request
+    }
     del described["LastModifiedTime"]
     if job.started is not None:
         described["TransformStartTime"] = moment(job.started)
     return described
-
-
-def _summary(job: TransformJob) -> Wire:
-    summary: Wire = {
-        "TransformJobName": job.name,
-        "TransformJobArn": job.arn,
-        "CreationTime": moment(job.created),
-        "LastModifiedTime": moment(job.modified),
-        "TransformJobStatus": job.status.value,
-    }
-    if job.failure_reason:
-        summary["FailureReason"] = job.failure_reason
-    if job.ended is not None:
-        summary["TransformEndTime"] = moment(job.ended)
-    return summary
